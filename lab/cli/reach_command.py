@@ -1,0 +1,70 @@
+"""`lab reach`: who reaches what."""
+
+from __future__ import annotations
+
+import click
+
+from lab.cli.common import check_ports, complete_file, console, json_option, print_json
+
+EPILOG = """\b
+Examples:
+  lab reach calico-24-mismatch@broken --from c1-w1-a
+  lab reach calico-24-mismatch@broken --to 10.42.0.0/16 --all
+  lab reach two-clusters --proto tcp --dport 8080 --json
+  lab reach two-clusters --from c1-w1-a --sizes
+"""
+
+
+@click.command("reach", epilog=EPILOG)
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file)
+@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@click.option("--from", "sources", multiple=True, help="Only this sender (may be repeated); by default every node, pod and host.")
+@click.option("--to", "targets", multiple=True, help="Only these addresses, as CIDR (may be repeated).")
+@click.option("--proto", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
+@click.option("--dport", type=click.IntRange(1, 65535), help="Destination port of tcp and udp; by default 80 and 53.")
+@click.option("--sizes", is_flag=True, help="Find the largest packet that is answered, where the sender's own link would take more.")
+@click.option("--all", "everything", is_flag=True, help="Show what works as well.")
+@json_option
+def command(
+    file: str,
+    phase: str | None,
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    proto: str,
+    dport: int | None,
+    sizes: bool,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Predict for every sender and every address what becomes of a packet, in both directions: as few CIDRs as possible, with the reason of
+    every loss. Needs no privileges and no Linux.
+
+    `one-way` means that the question arrives and its answer is lost, `depends` that chance (ECMP, a random backend) decides; which lots
+    lose the packet is said. With --sizes, what works for short packets only is shown with the exact size.
+    """
+    from ipaddress import IPv4Address, IPv4Network
+
+    from lab.api.inputs import open_state
+    from lab.errors import InputError, quoted
+    from lab.forwarding import Flow
+    from lab.forwarding.reach import reach
+    from lab.report.traces import reach_json, reach_table
+    from lab.scenario.lookup import find_namespace
+
+    check_ports(proto, dport=dport)
+    state = open_state(file, phase)
+    for target in targets:
+        if ":" in target:
+            raise InputError(f"--to {quoted(target)}: what is predicted here is IPv4", hint="say an IPv4 network, as 10.42.0.0/16")
+    try:
+        within = [IPv4Network(target) for target in targets]
+    except ValueError as error:
+        raise InputError(f"--to: {error}", hint="say an IPv4 network, as 10.42.0.0/16") from None
+    names = [find_namespace(state, name) for name in sources] or None
+    port = dport or {"tcp": 80, "udp": 53}.get(proto, 0)
+    flow = Flow("any", IPv4Address("0.0.0.0"), proto, port)  # type: ignore[arg-type]
+    found = reach(state, sources=names, within=within, flow=flow, sizes=sizes)
+    if as_json:
+        print_json(reach_json(found))
+    else:
+        console().print(reach_table(found, all_answers=everything))

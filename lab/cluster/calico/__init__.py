@@ -1,0 +1,1 @@
+"""Calico 3.26: its tunnel device and routes, its pods, and Felix' chains."""

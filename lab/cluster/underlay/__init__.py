@@ -1,0 +1,1 @@
+"""The corporate network: segments, routers with their forwarding policies, hosts and the forward proxy."""

@@ -1,0 +1,88 @@
+"""Cables and switches: two members of a segment are joined by a veth pair, more of them by a bridge in a namespace of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from lab.cluster.devices import add_device, add_namespace
+from lab.cluster.names import device_name, local_mac
+from lab.cluster.sysctls import IPV6_OFF
+from lab.cluster.underlay.policy import forwarding_policy
+from lab.cluster.world import UPLINK, World
+from lab.spec.selectors import switch_name
+from lab.state.nft_builder import TableBuilder
+from lab.state.objects import Bridge, BridgePort, Link, Veth
+from lab.state.provenance import Provenance
+from lab.state.state_builder import StateBuilder
+
+BRIDGE: Final = "br0"
+CALL_IPTABLES: Final = "net/bridge/bridge-nf-call-iptables"
+SWITCH_SYSCTLS: Final = {"net/ipv4/ip_forward": "0", CALL_IPTABLES: "0", **IPV6_OFF}
+"""A switch has no addresses to speak of: settings of devices decide about nothing. Without a policy it does not filter either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One end of a segment: a device of a namespace."""
+
+    namespace: str
+    device: str
+
+
+def members(world: World, segment: str) -> Iterator[Member]:
+    """Yield all members a segment has in the file: routers, hosts, nodes."""
+    topology = world.topology
+    for name, router in topology.routers.items():
+        if segment in router.interfaces:
+            yield Member(name, device_name(segment))
+    for name, host in topology.hosts.items():
+        yield from (Member(name, device) for device, on in devices(host.segment, host.interfaces) if on == segment)
+    for cluster in world.clusters.values():
+        for node in cluster.nodes.values():
+            yield from (Member(node.name, device) for device, on in devices(node.segment, node.written.interfaces) if on == segment)
+
+
+def devices(first: str, others: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield a machine's devices, each with the segment it is on: eth0, eth1 and so on."""
+    return ((f"{UPLINK[:-1]}{number}", segment) for number, segment in enumerate((first, *others)))
+
+
+def wire(world: World, builder: StateBuilder, segment: str) -> None:
+    """Join the members of a segment that have a namespace by now.
+
+    A node that is absent at first would leave the other end of a cable without a device, so then there is a switch.
+    """
+    ends = tuple(members(world, segment))
+    here = tuple(end for end in ends if end.namespace in builder)
+    policy = world.topology.segments[segment].policy
+    if len(ends) == 2 and here == ends and not policy:
+        cable(builder, ends[0], ends[1], world.topology.segments[segment].mtu, world.written("segments", segment))
+        return
+    why = world.written("segments", segment)
+    name, mtu = switch_name(segment), world.topology.segments[segment].mtu
+    switch = add_namespace(builder, name, "switch", SWITCH_SYSCTLS, why)
+    if policy:
+        table = forwarding_policy(policy, str, world.written("segments", segment, "policy"))
+        switch.tables[table.family, table.name] = TableBuilder.opened(table)
+        switch.sysctl(CALL_IPTABLES, 1)
+    add_device(switch, Link(BRIDGE, Bridge(), mtu=mtu, mac=local_mac(name, BRIDGE), provenance=why))
+    for end in here:
+        plug_in(world, builder, segment, end)
+
+
+def plug_in(world: World, builder: StateBuilder, segment: str, end: Member) -> None:
+    """Join one more member to a segment's switch."""
+    why = world.written("segments", segment)
+    port = Member(switch_name(segment), device_name(end.namespace))
+    cable(builder, end, port, world.topology.segments[segment].mtu, why, master=BRIDGE)
+
+
+def cable(builder: StateBuilder, one: Member, other: Member, mtu: int, why: Provenance, master: str | None = None) -> None:
+    """Join two devices by a veth pair; `master` is the bridge the other end belongs to."""
+    for end, far, bridge in ((one, other, None), (other, one, master)):
+        mac = local_mac(end.namespace, end.device)
+        kind = Veth(far.namespace, far.device)
+        port = None if bridge is None else BridgePort()
+        add_device(builder[end.namespace], Link(end.device, kind, mtu=mtu, mac=mac, master=bridge, port=port, provenance=why))

@@ -1,0 +1,333 @@
+"""What a topology means for its clusters, worked out once: every node, pod and service with the addresses it has or would have.
+
+Nothing here depends on events. A node that joins later has the same blocks and pods as if it had been there from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+
+from lab.cluster.ipam import Ipam, PoolExhausted
+from lab.cluster.names import bridged_device, workload_device
+from lab.cluster.sysctls import sysctl_paths
+from lab.errors import InputError, Place, did_you_mean
+from lab.spec.selectors import dns_pods
+from lab.spec.topology import Cluster, Node, Pod, Serve, Service, Topology
+from lab.state.provenance import Provenance
+
+Places = Callable[..., Place | None]
+"""Where in a file something stands: ``place("clusters", "cluster-1", "pod_cidr")``."""
+
+NODE_CIDR_PREFIX = 24
+"""Length of node.spec.podCIDR (kube-controller-manager, --node-cidr-mask-size)."""
+UPLINK = "eth0"
+"""A node's device on the underlay, a host's as well, and a pod's only one."""
+LIGHTHOUSE_NAMESPACE = "submariner-operator"
+API_SERVICE_HOST, DNS_SERVICE_HOST, FIRST_SERVICE_HOST = 1, 10, 100
+"""Which hosts of the service CIDR the API, DNS and the first service of a file get."""
+
+
+def nowhere(*path: str) -> Place | None:
+    """Say that nothing stands in any file."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A pod; its veth on the node is `host_device`."""
+
+    name: str
+    namespace: str
+    cluster: str
+    node: str
+    address: IPv4Address
+    serves: tuple[Serve, ...]
+    bridged: bool
+    """Whether it is on a bridge of its node."""
+    provenance: Provenance
+
+    @property
+    def host_device(self) -> str:
+        """The node's end of the pod's veth pair."""
+        return (bridged_device if self.bridged else workload_device)(self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node. `tunnel` is the address of its vxlan.calico, the first of its first block; None without VXLAN."""
+
+    name: str
+    cluster: str
+    segment: str
+    """The segment of its first device."""
+    interface: IPv4Interface
+    gateway: bool
+    """Labelled submariner.io/gateway=true."""
+    mtu: int
+    """Of the uplink."""
+    default_gateway: IPv4Address | None
+    pod_cidr: IPv4Network | None
+    """node.spec.podCIDR, which Calico does not use."""
+    blocks: tuple[IPv4Network, ...]
+    tunnel: IPv4Address | None
+    pods: tuple[PodFacts, ...]
+    sysctls: Mapping[str, str]
+    """Full paths below /proc/sys that the file sets."""
+    written: Node
+    """What the file says of it."""
+    provenance: Provenance
+    device: str = UPLINK
+
+    @property
+    def address(self) -> IPv4Address:
+        """The node's InternalIP."""
+        return self.interface.ip
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A ClusterIP service of the file."""
+
+    name: str
+    namespace: str
+    cluster: str
+    address: IPv4Address
+    spec: Service
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """A cluster, its nodes in the order of the file."""
+
+    name: str
+    spec: Cluster
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    nodes: Mapping[str, NodeFacts]
+    services: Mapping[str, ServiceFacts]
+    api_address: IPv4Address
+    dns_address: IPv4Address
+    dns_pod: str
+    lighthouse_pod: str | None
+    """The pod of Lighthouse's own server, where it has one."""
+    provenance: Provenance
+    pod_cidr_written: Provenance
+    """Where the file says what the pod CIDR is."""
+    domain: str = "cluster.local"
+
+    @property
+    def pods(self) -> Iterator[PodFacts]:
+        """All pods, node by node."""
+        return (pod for node in self.nodes.values() for pod in node.pods)
+
+    @property
+    def vxlan(self) -> bool:
+        """Whether its nodes have a vxlan.calico."""
+        return self.calico and self.spec.cni.mode != "none"
+
+    @property
+    def calico(self) -> bool:
+        """Whether Calico is its network plug-in."""
+        return self.spec.cni.plugin == "calico"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All clusters of a topology, and where in the file everything stands."""
+
+    topology: Topology
+    clusters: Mapping[str, ClusterFacts]
+    place: Places
+
+    def node(self, name: str) -> NodeFacts:
+        """Return a node of any cluster; raises InputError where there is none."""
+        nodes = {n.name: n for cluster in self.clusters.values() for n in cluster.nodes.values()}
+        if name not in nodes:
+            raise InputError(f"there is no node {name!r}", hint=did_you_mean(name, list(nodes), "node"))
+        return nodes[name]
+
+    def written(self, *path: str) -> Provenance:
+        """Return the end of a chain of reasons: what a person wrote, and where."""
+        return Provenance("topology", ".".join(path), place=self.place(*path))
+
+
+def build_world(topology: Topology, place: Places = nowhere) -> World:
+    """Work out all addresses of a topology; raises InputError where it asks for one that cannot be had."""
+    world = World(topology, {}, place)
+    return World(topology, {name: _cluster(world, name, spec) for name, spec in topology.clusters.items()}, place)
+
+
+def _cluster(world: World, name: str, spec: Cluster) -> ClusterFacts:
+    pod_cidr = v4_network(spec.pod_cidr, world.place("clusters", name, "pod_cidr"))
+    service_cidr = v4_network(spec.service_cidr, world.place("clusters", name, "service_cidr"))
+    dns_node = spec.dns_node or next(iter(spec.nodes))
+    dns_pod, *lighthouse = dns_pods(name, spec)
+    pod_cidrs = _node_cidrs(spec, pod_cidr)
+    if spec.cni.plugin == "calico":
+        addresses = _assign(world, name, spec, pod_cidr, dns_node, (dns_pod, *lighthouse))
+    else:
+        addresses = _assign_locally(world, name, spec, pod_cidrs, dns_node, (dns_pod, *lighthouse))
+    bridged = spec.cni.plugin != "calico"
+
+    def facts(node: str, written: Node) -> NodeFacts:
+        pods: list[PodFacts] = []
+        if node == dns_node:
+            for pod, namespace in ((dns_pod, "kube-system"), *((pod, LIGHTHOUSE_NAMESPACE) for pod in lighthouse)):
+                reason = Provenance("kubernetes", f"DNS of {name}", because=(world.written("clusters", name),))
+                pods.append(PodFacts(pod, namespace, name, node, addresses.pods[pod], (), bridged, reason))
+        for pod, values in written.pods.items():
+            reason = world.written("clusters", name, "nodes", node, "pods", pod)
+            pods.append(PodFacts(pod, values.namespace, name, node, addresses.pods[pod], values.serves, bridged, reason))
+        on = written.segment or spec.segment
+        segment = world.topology.segments[on]
+        gateway = spec.gateway if spec.gateway and spec.gateway in segment.cidr else _router_of(world.topology, on)
+        return NodeFacts(
+            name=node,
+            cluster=name,
+            segment=on,
+            interface=IPv4Interface(f"{v4(written.address)}/{segment.host_prefix or segment.cidr.prefixlen}"),
+            gateway=written.gateway,
+            mtu=segment.mtu,
+            default_gateway=v4(gateway) if gateway else None,
+            pod_cidr=pod_cidrs[node],
+            blocks=addresses.blocks.get(node, ()),
+            tunnel=addresses.tunnels.get(node),
+            pods=tuple(pods),
+            sysctls={**sysctl_paths(spec.sysctls), **sysctl_paths(written.sysctls)},
+            written=written,
+            provenance=world.written("clusters", name, "nodes", node),
+        )
+
+    return ClusterFacts(
+        name=name,
+        spec=spec,
+        pod_cidr=pod_cidr,
+        service_cidr=service_cidr,
+        nodes={node: facts(node, written) for node, written in spec.nodes.items()},
+        services=_services(world, name, spec, service_cidr),
+        api_address=service_cidr.network_address + API_SERVICE_HOST,
+        dns_address=service_cidr.network_address + DNS_SERVICE_HOST,
+        dns_pod=dns_pod,
+        lighthouse_pod=next(iter(lighthouse), None),
+        provenance=world.written("clusters", name),
+        pod_cidr_written=world.written("clusters", name, "pod_cidr"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    blocks: Mapping[str, tuple[IPv4Network, ...]]
+    tunnels: Mapping[str, IPv4Address]
+    pods: Mapping[str, IPv4Address]
+
+
+def _assign(world: World, cluster: str, spec: Cluster, pool: IPv4Network, dns_node: str, dns_pods: Sequence[str]) -> _Addresses:
+    """Hand out addresses: first every tunnel its own, then to pods that ask for one, then to the DNS pod and to all others in order."""
+    fixed = {
+        node: [v4_network(block, world.place("clusters", cluster, "nodes", node, "blocks")) for block in values.blocks]
+        for node, values in spec.nodes.items()
+        if values.blocks
+    }
+    ipam = Ipam(pool, spec.cni.block_size, fixed, strict=spec.cni.strict_affinity)
+    tunnels: dict[str, IPv4Address] = {}
+    pods: dict[str, IPv4Address] = {}
+    wanted: list[tuple[str, str, Pod]] = [(node, pod, values) for node, n in spec.nodes.items() for pod, values in n.pods.items()]
+    at: tuple[str, ...] = ("clusters", cluster, "pod_cidr")
+    try:
+        if spec.cni.mode != "none":
+            for node in spec.nodes:
+                tunnels[node] = ipam.assign(node)
+        for node, pod, values in wanted:
+            if values.address is not None:
+                at = ("clusters", cluster, "nodes", node, "pods", pod, "address")
+                pods[pod] = v4(values.address)
+                ipam.reserve(node, pods[pod])
+        at = ("clusters", cluster, "pod_cidr")
+        pods |= {pod: ipam.assign(dns_node) for pod in dns_pods}
+        for node, pod, values in wanted:
+            if values.address is None:
+                pods[pod] = ipam.assign(node)
+    except PoolExhausted as exhausted:
+        raise InputError(f"Calico IPAM of {cluster}: {exhausted}", place=world.place(*at)) from None
+    return _Addresses({node: ipam.blocks(node) for node in spec.nodes}, tunnels, pods)
+
+
+def _assign_locally(
+    world: World, cluster: str, spec: Cluster, cidrs: Mapping[str, IPv4Network | None], dns_node: str, dns_pods: Sequence[str]
+) -> _Addresses:
+    """Hand out addresses of each node's podCIDR in order, its first two left out (host-local IPAM): those asked for, DNS, all others."""
+    pods: dict[str, IPv4Address] = {}
+    for node, written in spec.nodes.items():
+        path, cidr = ("clusters", cluster, "nodes", node), cidrs[node]
+        if cidr is None:
+            raise InputError(f"no podCIDR is left for node {node}", place=world.place(*path), hint="enlarge the cluster's `pod_cidr`")
+        for pod, values in written.pods.items():
+            if values.address is not None:
+                pods[pod] = v4(values.address)
+                if pods[pod] not in cidr or pods[pod] - 2 < cidr.network_address:
+                    place = world.place(*path, "pods", pod, "address")
+                    raise InputError(f"the pod's address {pods[pod]} is none that node {node} gives to pods ({cidr})", place=place)
+        taken = set(pods.values())
+        free = (cidr.network_address + host for host in range(2, cidr.num_addresses - 1))
+        unused = (address for address in free if address not in taken)
+        for pod in (*(dns_pods if node == dns_node else ()), *(pod for pod in written.pods if pod not in pods)):
+            address = next(unused, None)
+            if address is None:
+                raise InputError(f"{cidr} has no address left for pod {pod}", place=world.place(*path, "pods"))
+            pods[pod] = address
+    return _Addresses({}, {}, pods)
+
+
+def _node_cidrs(spec: Cluster, pool: IPv4Network) -> dict[str, IPv4Network | None]:
+    taken = [v4_network(node.pod_cidr) for node in spec.nodes.values() if node.pod_cidr is not None]
+    free = (c for c in pool.subnets(new_prefix=max(NODE_CIDR_PREFIX, pool.prefixlen)) if not any(c.overlaps(t) for t in taken))
+    return {name: next(free, None) if node.pod_cidr is None else v4_network(node.pod_cidr) for name, node in spec.nodes.items()}
+
+
+def _services(world: World, cluster: str, spec: Cluster, cidr: IPv4Network) -> dict[str, ServiceFacts]:
+    known = [pod for node in spec.nodes.values() for pod in node.pods]
+    base = cidr.network_address
+    taken = {base + API_SERVICE_HOST, base + DNS_SERVICE_HOST, *(s.address for s in spec.services.values() if s.address is not None)}
+    hosts = range(FIRST_SERVICE_HOST, cidr.num_addresses - 1)
+    free = (base + host for host in hosts if base + host not in taken)
+    services: dict[str, ServiceFacts] = {}
+    for name, service in spec.services.items():
+        path = ("clusters", cluster, "services", name)
+        for pod in service.pods:
+            if pod not in known:
+                raise InputError(
+                    f"service {name} names a pod {pod!r}", place=world.place(*path, "pods"), hint=did_you_mean(pod, known, "pod")
+                )
+        address = next(free, None) if service.address is None else v4(service.address)
+        if address is None or address not in cidr:
+            raise InputError(f"no address of {cidr} for service {name}", place=world.place(*path))
+        services[name] = ServiceFacts(name, service.namespace, cluster, address, service, world.written(*path))
+    return services
+
+
+def _router_of(topology: Topology, segment: str) -> IPv4Address | IPv6Address | None:
+    return next((router.interfaces[segment] for router in topology.routers.values() if segment in router.interfaces), None)
+
+
+def v4(address: IPv4Address | IPv6Address, place: Place | None = None) -> IPv4Address:
+    """Return an IPv4 address; raises InputError for another one."""
+    if not isinstance(address, IPv4Address):
+        raise InputError(f"{address}: networks are emulated with IPv4 only", place=place)
+    return address
+
+
+def v4_network(network: IPv4Network | IPv6Network, place: Place | None = None) -> IPv4Network:
+    """Return an IPv4 network; raises InputError for another one."""
+    if not isinstance(network, IPv4Network):
+        raise InputError(f"{network}: networks are emulated with IPv4 only", place=place)
+    return network
+
+
+def v4_interface(interface: IPv4Interface | IPv6Interface, place: Place | None = None) -> IPv4Interface:
+    """Return an IPv4 address with its prefix; raises InputError for another one."""
+    if not isinstance(interface, IPv4Interface):
+        raise InputError(f"{interface}: networks are emulated with IPv4 only", place=place)
+    return interface

@@ -1,0 +1,1 @@
+"""Explaining: the journey of a packet and its cause, from three witnesses."""

@@ -1,0 +1,1 @@
+"""The model against the kernel, on random networks."""

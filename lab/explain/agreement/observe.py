@@ -1,0 +1,315 @@
+"""Ask the kernel what the model was asked: send one packet in a real network and note what both sides notice.
+
+Everything runs in one process: a few sockets in each namespace hear what arrives, answer, and see every ICMP error that is
+delivered there. A question ends when its answer came, or when the network is at rest and nothing was heard.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import IPv4Address
+from typing import Final
+
+from lab.explain.agreement.judge import Expected, Noticed
+from lab.forwarding import Flow
+from lab.forwarding.flow import size_of
+from lab.forwarding.packet import Address
+from lab.kernel.stillness import Places, Stillness
+
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IP_PMTUDISC_DO = 10, 0, 1, 2
+IP_PKTINFO, IP_RECVTTL, IP_RECVERR = 8, 12, 11
+"""linux/in.h; the socket module lacks some of them."""
+
+
+PATIENT: Final = 1.0
+"""Seconds an unexpected silence is given."""
+REPETITION: Final = 0.3
+"""Seconds within which TCP has repeated what was not acknowledged (TCP_RTO_MIN is 0.2): a path MTU learned meanwhile may let it pass."""
+BOUND: Final = 3.0
+"""Seconds after which a network that does not come to rest is asked no more."""
+LOOK, LOOK_FOR_NEIGHBOUR = 0.0005, 0.004
+"""Seconds between two looks whether it is at rest: while packets may be queued, and while a neighbour is asked for."""
+
+
+@dataclass(slots=True)
+class _Question:
+    flow: Flow
+    namespace: str
+    protocol: int
+    key: int
+    noticed: Noticed = field(default_factory=Noticed)
+    connected: bool = False
+    """TCP's handshake is complete for who asked."""
+    done: bool = False
+
+
+class Ears:
+    """The sockets of all namespaces of a network. Use it in a `with` block."""
+
+    def __init__(self, places: Places, namespaces: Iterable[str], port: int) -> None:
+        self._places = places
+        self._names = tuple(namespaces)
+        self._port = port
+        self._selector = selectors.DefaultSelector()
+        self._stack = ExitStack()
+        self._asked: _Question | None = None
+
+    def __enter__(self) -> Ears:
+        self._at_rest = Stillness.of(self._places, self._names)
+        self._stack.callback(self._at_rest.close)
+        self._stack.callback(self._selector.close)
+        for name in self._names:
+            raw = self._open(name, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            self._listen(raw, partial(self._on_icmp, name, raw))
+            udp = self._open(name, socket.SOCK_DGRAM)
+            udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            udp.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+            udp.bind(("0.0.0.0", self._port))
+            self._listen(udp, partial(self._on_udp, name, udp))
+            tcp = self._open(name, socket.SOCK_STREAM)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind(("0.0.0.0", self._port))
+            tcp.listen(64)
+            self._listen(tcp, partial(self._on_connection, name, tcp))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _open(self, name: str, kind: int, protocol: int = 0) -> socket.socket:
+        made = self._stack.enter_context(self._places.socket_in(name, socket.AF_INET, kind, protocol))
+        made.setblocking(False)
+        return made
+
+    def _listen(self, made: socket.socket, call: Callable[[], None]) -> None:
+        self._selector.register(made, selectors.EVENT_READ, call)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def ask(self, flow: Flow, is_expected: Expected = lambda observed: True) -> Noticed:
+        """Send what a flow says and return what was noticed.
+
+        It is over with an answer, or when the network is at rest. A silent connection then gets the time in which TCP repeats something.
+        Where what was noticed is still not expected, it gets `PATIENT` seconds more: a busy machine may only be slow.
+        """
+        assert isinstance(flow.source, str)
+        protocol = {"icmp": 1, "tcp": 6, "udp": 17}[flow.protocol]
+        question = _Question(flow, flow.source, protocol, flow.source_port)
+        self._asked = question
+        with ExitStack() as mine:
+            made = mine.enter_context(self._places.socket_in(flow.source, socket.AF_INET, *_KINDS[flow.protocol]))
+            made.setblocking(False)
+            try:
+                self._prepare(made, flow)
+                self._send(made, flow, mine, question)
+            except OSError as error:
+                self._fail(question, error)
+            self._listen_until_rest(question)
+            if question.connected:
+                self._listen_for(REPETITION, lambda: question.done)
+            self._listen_for(PATIENT, lambda: question.done or is_expected(str(question.noticed)))
+        return question.noticed
+
+    def _listen_for(self, seconds: float, is_over: Callable[[], bool]) -> None:
+        end = time.monotonic() + seconds
+        while not is_over() and (left := end - time.monotonic()) > 0:
+            self._hear(left)
+
+    def _listen_until_rest(self, question: _Question) -> None:
+        """Hear all there is to hear. Rest is found twice: what an expired entry sets off may be under way on another processor."""
+        waiting, still = True, 0
+        end = time.monotonic() + BOUND
+        while still < 2 and time.monotonic() < end:
+            while not question.done and self._hear(0) and time.monotonic() < end:
+                pass
+            if question.done:
+                return
+            waiting = waiting and self._at_rest.waiting()
+            still = 0 if waiting or self._at_rest.queued() else still + 1
+            if still < 2 and self._hear(LOOK if not waiting else LOOK_FOR_NEIGHBOUR):
+                waiting, still = True, 0
+
+    def _hear(self, seconds: float) -> bool:
+        """Take what came, waiting for something at most that long; returns whether anything did."""
+        ready = self._selector.select(seconds)
+        for key, _ in ready:
+            key.data()
+        return bool(ready)
+
+    def _prepare(self, made: socket.socket, flow: Flow) -> None:
+        discover = {True: IP_PMTUDISC_DO, None: IP_PMTUDISC_WANT, False: IP_PMTUDISC_DONT}[flow.df]
+        made.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, discover)
+        if flow.ttl is not None:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, flow.ttl)
+        if flow.tos:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, flow.tos)
+        if flow.mark:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, flow.mark)
+        address = str(flow.source_address) if flow.source_address is not None else "0.0.0.0"
+        made.bind((address, flow.source_port if flow.protocol != "icmp" else 0))
+
+    def _send(self, made: socket.socket, flow: Flow, mine: ExitStack, question: _Question) -> None:
+        target = (str(flow.destination), flow.destination_port)
+        if flow.protocol == "icmp":
+            made.sendto(_echo(flow.source_port, size_of(flow) - 28), target)
+        elif flow.protocol == "udp":
+            made.connect(target)
+            made.send(struct.pack("!H", flow.source_port).ljust(size_of(flow) - 28, b"."))
+            self._watch(made, mine, lambda: self._on_answer(made, question))
+        else:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            code = made.connect_ex(target)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+            self._selector.register(made, selectors.EVENT_WRITE, lambda: self._on_connected(made, question))
+            mine.callback(lambda: _forget(self._selector, made))
+
+    def _watch(self, made: socket.socket, mine: ExitStack, call: Callable[[], None]) -> None:
+        self._selector.register(made, selectors.EVENT_READ, call)
+        mine.callback(lambda: _forget(self._selector, made))
+
+    def _fail(self, question: _Question, error: OSError) -> None:
+        name = errno.errorcode.get(error.errno or 0, str(error.errno))
+        question.noticed = replace(question.noticed, kind="local error", errno=name)
+        question.done = True
+
+    # -- hearing ---------------------------------------------------------------------------------------------------
+
+    def _on_icmp(self, name: str, raw: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                self._icmp(name, raw.recv(2048))
+
+    def _icmp(self, name: str, data: bytes) -> None:
+        question = self._asked
+        if question is None or len(data) < 28:
+            return
+        ttl, source = data[8], IPv4Address(data[12:16])
+        kind, code = data[20], data[21]
+        identifier = int.from_bytes(data[24:26], "big")
+        if kind == 8:
+            if question.protocol == 1 and identifier == question.key:
+                self._seen(question, name, source, ttl)
+        elif kind == 0:
+            if name == question.namespace and question.protocol == 1 and identifier == question.key:
+                self._finish(question, "reply", source)
+        elif kind in (3, 11) and name == question.namespace and self._quotes(question, data[28:]):
+            mtu = int.from_bytes(data[26:28], "big") if (kind, code) == (3, 4) else None
+            if question.protocol == 6 and (kind, code) == (3, 4):
+                return
+            refused = kind == 3 and code in (2, 3)
+            if not question.done:
+                question.noticed = replace(question.noticed, icmp=(kind, code), mtu=mtu)
+                self._finish(question, "refused" if refused else "error", source)
+
+    def _quotes(self, question: _Question, inner: bytes) -> bool:
+        if len(inner) < 28 or inner[9] != question.protocol or inner[16:20] != question.flow.destination.packed:
+            return False
+        if question.protocol == 1:
+            return int.from_bytes(inner[24:26], "big") == question.key
+        return int.from_bytes(inner[20:22], "big") == question.key
+
+    def _seen(self, question: _Question, name: str, source: IPv4Address, ttl: int | None) -> None:
+        if question.noticed.seen_in is None:
+            question.noticed = replace(question.noticed, seen_in=name, seen_source=source, seen_ttl=ttl)
+
+    def _finish(self, question: _Question, kind: str, source: Address) -> None:
+        if not question.done:
+            question.noticed = replace(question.noticed, kind=kind, source=source)
+            question.done = True
+
+    def _on_udp(self, name: str, udp: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                data, notes, _, sender = udp.recvmsg(2048, 256)
+                question = self._asked
+                if question is not None and question.protocol == 17 and int.from_bytes(data[:2], "big") == question.key:
+                    ttl = next((n[0] for level, kind, n in notes if (level, kind) == (socket.IPPROTO_IP, socket.IP_TTL)), None)
+                    self._seen(question, name, IPv4Address(sender[0]), ttl)
+                info = next((n for level, kind, n in notes if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO)), None)
+                # Answer from the address that was asked: ipi_spec_dst of struct in_pktinfo.
+                back = [] if info is None else [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, info[8:12], bytes(4)))]
+                with suppress(OSError):
+                    udp.sendmsg([data], back, 0, sender)
+
+    def _on_answer(self, made: socket.socket, question: _Question) -> None:
+        try:
+            data = made.recv(2048)
+        except ConnectionResetError:
+            self._finish(question, "refused", question.flow.destination)
+            return
+        except OSError:
+            # What a report said of it; the raw socket hears the report.
+            return
+        if data:
+            self._finish(question, "reply", question.flow.destination)
+        else:
+            _forget(self._selector, made)
+
+    def _on_connection(self, name: str, tcp: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                made, sender = tcp.accept()
+                self._stack.enter_context(made)
+                made.setblocking(False)
+                if self._asked is not None and self._asked.protocol == 6:
+                    self._seen(self._asked, name, IPv4Address(sender[0]), None)
+                self._listen(made, partial(self._serve, made))
+
+    def _serve(self, made: socket.socket) -> None:
+        try:
+            data = made.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(made)
+            made.close()
+            return
+        with suppress(OSError):
+            made.send(data)
+
+    def _on_connected(self, made: socket.socket, question: _Question) -> None:
+        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._selector.unregister(made)
+        if code == errno.ECONNREFUSED and question.noticed.icmp is None:
+            self._finish(question, "refused", question.flow.destination)
+            return
+        if code:
+            # What the report said is heard by the raw socket; give it the time.
+            return
+        question.connected = True
+        self._selector.register(made, selectors.EVENT_READ, lambda: self._on_answer(made, question))
+        with suppress(OSError):
+            made.send(b"." * max(1, size_of(question.flow) - 52))
+
+
+_KINDS = {
+    "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMP),
+    "udp": (socket.SOCK_DGRAM, 0),
+    "tcp": (socket.SOCK_STREAM, 0),
+}
+
+
+def _forget(selector: selectors.BaseSelector, made: socket.socket) -> None:
+    """Stop watching a socket, if it is watched."""
+    with suppress(KeyError, ValueError):
+        selector.unregister(made)
+
+
+def _echo(identifier: int, length: int) -> bytes:
+    """An echo request with `length` bytes of data."""
+    message = struct.pack("!BBHHH", 8, 0, 0, identifier, 1) + b"." * length
+    padded = message + b"\0" * (len(message) % 2)
+    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return message[:2] + struct.pack("!H", ~total & 0xFFFF) + message[4:]

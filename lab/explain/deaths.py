@@ -1,0 +1,280 @@
+"""What each kind of death has behind it: the object that decided, and what would have had to be there instead.
+
+One entry for every `lab.forwarding.Reason`. The facts are those of the model's modules; here they are told of an object and its cure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from lab.explain.explanation import Responsible
+from lab.explain.objects import device_of, missing, owner_of, responsible, sysctl
+from lab.forwarding import Dropped, Hop, Network, Packet, Reason, Stage, Trace
+from lab.forwarding.arp import Resolution
+from lab.forwarding.packet import PROTOCOL_NAMES, Address
+from lab.forwarding.routing import InputRoute, OutputRoute
+from lab.forwarding.rpfilter import ReversePath
+from lab.forwarding.why import describe_route
+from lab.state import Link, Neighbour, Route
+from lab.state.nft import NftRule
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A packet's death, told of the object that decided."""
+
+    text: str
+    object: Responsible | None
+    needed: str | None = None
+    by: Responsible | None = None
+    """What decided, where that is not what is to blame."""
+
+
+_ROUTES: Final = (Reason.BLACKHOLE, Reason.UNREACHABLE, Reason.PROHIBIT)
+_RULES: Final = (Reason.RULE_BLACKHOLE, Reason.RULE_UNREACHABLE, Reason.RULE_PROHIBIT)
+_FILTERS: Final = (Reason.NETFILTER, Reason.REJECTED, Reason.NAT)
+_CABLES: Final = (Reason.LINK_DOWN, Reason.NO_CARRIER)
+_MARTIANS: Final = (Reason.LOCAL_SOURCE, Reason.INVALID_SOURCE, Reason.INVALID_DESTINATION, Reason.LOCALNET)
+
+
+def death_of(network: Network, found: Trace) -> Death:
+    """Say what a dropped packet died of."""
+    verdict = found.verdict
+    assert isinstance(verdict, Dropped)
+    here, reason, text = verdict.namespace, verdict.reason, verdict.text or verdict.reason.text
+    thing = responsible(network, here, verdict.subject)
+    destination = last_destination(found)
+    if reason is Reason.NO_ROUTE:
+        return _no_route(network, here, destination)
+    if reason in _ROUTES and isinstance(verdict.subject, Route):
+        needed = f"a more specific route to {destination}, or no such route"
+        return Death(f"the {verdict.subject.type} route {verdict.subject.destination} takes {destination}", thing, needed)
+    if reason in _RULES:
+        return Death(
+            f"{reason.text} takes {destination}: {thing.text if thing else text}", thing, "a rule of smaller priority that looks on"
+        )
+    if reason is Reason.RP_FILTER:
+        return _reverse_path(network, found, verdict)
+    if reason is Reason.NOT_FORWARDING:
+        setting = sysctl(network, here, f"net/ipv4/conf/{verdict.device}/forwarding")
+        if not network.state[here].sysctls.get(f"net/ipv4/conf/{verdict.device}/forwarding"):
+            setting = sysctl(network, here, "net/ipv4/ip_forward")
+        return Death(f"forwarding is off on {verdict.device}, and {destination} is not here", setting, "forwarding 1 on that device")
+    if reason is Reason.TTL:
+        return _time_to_live(network, found, verdict)
+    if reason in (Reason.TOO_BIG, Reason.TOO_LONG_FOR_PEER, Reason.TOO_LONG_FOR_BRIDGE):
+        return _too_long(network, found, verdict, thing)
+    if reason in _FILTERS:
+        comment = verdict.subject.comment if isinstance(verdict.subject, NftRule) else None
+        rule = f'rule "{comment}"' if comment else "a rule"
+        return Death(text.replace("a rule of chain", f"{rule} of nft chain"), thing, "no such rule, or an accept before it")
+    if reason is Reason.NEIGHBOUR:
+        return _no_neighbour(network, found, verdict)
+    if reason in _CABLES:
+        return _cable(network, verdict, thing)
+    if reason is Reason.OTHER_HOST:
+        return _other_host(network, found, verdict)
+    if reason is Reason.NO_FDB_ENTRY:
+        entry = missing(here, "FDB entry", f"on {verdict.device} {text.partition('entry ')[2].partition(' and')[0]}")
+        return Death(text, entry, f"an FDB entry of {verdict.device} for that MAC, or one for 00:00:00:00:00:00")
+    if reason is Reason.CLOSED_PORT:
+        return _closed_port(found, verdict)
+    if reason is Reason.IGNORED_ECHO:
+        return Death(text, sysctl(network, here, "net/ipv4/icmp_echo_ignore_all"), "icmp_echo_ignore_all 0")
+    if reason in _MARTIANS and thing is None:
+        owner = network.state[here]
+        own = next((e for e in owner.addresses if isinstance(found.packet, Packet) and e.interface.ip == found.packet.source), None)
+        return Death(text, None if own is None else responsible(network, here, own))
+    return Death(text, thing)
+
+
+def _no_route(network: Network, here: str, destination: Address | None) -> Death:
+    """The kernel forgets routes through a device that goes down, and nothing else tells of them but the addresses left on it."""
+    for entry in network.state[here].addresses:
+        link = network.state[here].link(entry.device)
+        if link is not None and not link.up and destination in entry.interface.network:
+            text = f"no route covers {destination}: {link.name}, on whose subnet it is, is down"
+            return Death(text, responsible(network, here, link), f"{link.name} up")
+    return Death(f"no route covers {destination}", missing(here, "route", f"to {destination}"), f"a route to {destination}")
+
+
+def last_destination(found: Trace) -> Address | None:
+    """Return where a packet was bound to when it died: what NAT had made of its destination by then."""
+    packet = found.packet
+    for _, step in found.steps:
+        after = step.after if isinstance(step.after, Packet) else None
+        if after is not None and after.tunnel is None:
+            packet = after
+    return packet.destination if isinstance(packet, Packet) else None
+
+
+def last_hop(found: Trace, namespace: str) -> Hop | None:
+    """Return the last visit of a packet to a namespace."""
+    return next((hop for hop in reversed(found.hops) if hop.namespace == namespace), None)
+
+
+def _reverse_path(network: Network, found: Trace, verdict: Dropped) -> Death:
+    """The setting refuses, and it refuses because of the way back; or because the packet should never have come by this device."""
+    hop = last_hop(found, verdict.namespace)
+    device = verdict.device or ""
+    setting = sysctl(network, verdict.namespace, "net/ipv4/conf/all/rp_filter", f"net/ipv4/conf/{device}/rp_filter")
+    check = _source_check(hop)
+    if check is None:
+        return Death(verdict.text or verdict.reason.text, setting)
+    sent_back = _sent_back(network, found, verdict.namespace)
+    if sent_back is not None:
+        text = f"{sent_back.namespace} sent it back to where it had been: {check.sentence}"
+        return Death(text, sent_back, "a route that does not send it back", setting)
+    if check.because == "no way back":
+        way = missing(verdict.namespace, "route", f"to {check.source}")
+        return Death(check.sentence, way, f"a route to {check.source}, the source, or rp_filter 0 on {device} and all", setting)
+    way_back = responsible(network, verdict.namespace, check.subject)
+    route = f": {way_back.text}" if way_back is not None else ""
+    needed = f"a way back to {check.source} by {device}, or rp_filter 2 there (of all and {device} the larger counts)"
+    return Death(f"{check.sentence}{route}", way_back or setting, needed, setting)
+
+
+def _source_check(hop: Hop | None) -> ReversePath | None:
+    for step in reversed(hop.steps if hop is not None else ()):
+        if isinstance(step.decision, ReversePath):
+            return step.decision
+        if isinstance(step.decision, InputRoute) and step.decision.reverse is not None:
+            return step.decision.reverse
+    return None
+
+
+def _sent_back(network: Network, found: Trace, namespace: str) -> Responsible | None:
+    """Return the route that sent a packet back to a namespace it had been in."""
+    visits = [hop for hop in found.hops if network.state[hop.namespace].role != "switch"]
+    if len(visits) < 3 or visits[-1].namespace != namespace or namespace not in [hop.namespace for hop in visits[:-1]]:
+        return None
+    route = _route_taken(visits[-2])
+    return None if route is None else responsible(network, visits[-2].namespace, route)
+
+
+def _time_to_live(network: Network, found: Trace, verdict: Dropped) -> Death:
+    visits = [hop.namespace for hop in found.hops]
+    if visits.count(verdict.namespace) < 2:
+        wrapped = [step for hop, step in found.steps if hop.namespace == verdict.namespace and step.stage is Stage.ENCAPSULATION]
+        if len(wrapped) > 1:
+            thing = responsible(network, verdict.namespace, wrapped[-1].decision.subject)
+            text = f"it went round inside {verdict.namespace} until its TTL ran out: {wrapped[-1].sentence}"
+            return Death(text, thing, "a tunnel end point that is another node")
+        ttl = found.packet.ttl if isinstance(found.packet, Packet) else 0
+        return Death(f"the TTL of {ttl} it was sent with ran out", None, f"a TTL larger than {ttl}")
+    thing = _sent_back(network, found, verdict.namespace)
+    ring = list(dict.fromkeys(name for name in visits if visits.count(name) > 1))
+    return Death(f"it went round between {', '.join(ring)} until its TTL ran out", thing, "a route that does not send it back")
+
+
+def _too_long(network: Network, found: Trace, verdict: Dropped, thing: Responsible | None) -> Death:
+    size = found.packet.size if isinstance(found.packet, Packet) else 0
+    hop = last_hop(found, verdict.namespace)
+    route = _route_taken(hop)
+    if route is not None and route.mtu is not None:
+        thing = responsible(network, verdict.namespace, route)
+    if isinstance(verdict.subject, Link) and verdict.reason is Reason.TOO_LONG_FOR_PEER:
+        peer = network.peer(network.node(verdict.namespace).links[verdict.device or ""])
+        if peer is not None:
+            thing = responsible(network, peer[0].name, verdict.subject)
+    return Death(verdict.text or verdict.reason.text, thing, f"an MTU of {size}, or a packet that may be fragmented")
+
+
+def _route_taken(hop: Hop | None) -> Route | None:
+    for step in reversed(hop.steps if hop is not None else ()):
+        if isinstance(step.decision, InputRoute | OutputRoute) and isinstance(step.decision.subject, Route):
+            return step.decision.subject
+    return None
+
+
+def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
+    """Why nobody answered: nobody has the address, or the one who has it did not get the question, or kept silent."""
+    here, device = verdict.namespace, verdict.device or ""
+    hop = last_hop(found, here)
+    resolution = next((step.decision for step in reversed(hop.steps) if isinstance(step.decision, Resolution)), None) if hop else None
+    if resolution is None:
+        return Death(verdict.text or verdict.reason.text, responsible(network, here, verdict.subject))
+    address = resolution.address
+    route = _route_taken(hop)
+    owner = owner_of(network, address)
+    asked = resolution.asked.verdict if resolution.asked is not None else None
+    said = f"nobody answers for {address} on {device}"
+    if owner is None:
+        if route is not None and route.via == address:
+            return Death(
+                f"{said}: no namespace has that address, the next hop of {describe_route(route)}",
+                responsible(network, here, route),
+                f"a next hop that is there, or {address} on the link of {device}",
+            )
+        nobody = missing(here, "neighbour", f"{address} on {device}")
+        return Death(f"{said}: no namespace has that address", nobody, f"{address} on that link")
+    if isinstance(asked, Dropped):
+        if asked.namespace == owner and asked.reason is Reason.ARP_REFUSED:
+            setting = sysctl(network, owner, "net/ipv4/conf/all/rp_filter", f"net/ipv4/conf/{asked.device}/rp_filter")
+            way_back = responsible(network, owner, asked.subject)
+            route_back = f": {way_back.text}" if way_back is not None else ""
+            text = f"{said}: {owner} has it, and {asked.text}{route_back}"
+            return Death(text, way_back or setting, f"a way back by {asked.device}, or rp_filter 2 there", setting)
+        if asked.namespace == owner and asked.reason in (Reason.ARP_IGNORED, Reason.ARP_FILTERED):
+            name = "arp_ignore" if asked.reason is Reason.ARP_IGNORED else "arp_filter"
+            setting = sysctl(network, owner, f"net/ipv4/conf/all/{name}", f"net/ipv4/conf/{asked.device}/{name}")
+            return Death(f"{said}: {owner} has it and keeps silent: {asked.text}", setting, f"{name} 0 there")
+        if asked.reason in _FILTERS:
+            rule = responsible(network, asked.namespace, asked.subject)
+            text = f"{said}: {owner} has it, and {asked.namespace} drops the question: {asked.text}"
+            return Death(text, rule, "no such rule, or an accept before it")
+        if asked.reason in (*_CABLES, Reason.NO_FDB_ENTRY):
+            inner = _cable(network, asked, responsible(network, asked.namespace, asked.subject)) if asked.reason in _CABLES else None
+            if inner is not None:
+                return Death(f"{said}: {inner.text}", inner.object, inner.needed)
+            stated = any(entry.device == device and entry.state == "permanent" for entry in network.state[here].neighbours)
+            if stated and here == asked.namespace:  # a device whose neighbours are stated, not asked for
+                nobody = missing(here, "neighbour", f"{address} on {device}")
+                return Death(f"{said}: there is no neighbour entry, and {asked.text}", nobody, "a neighbour entry")
+            nowhere = missing(asked.namespace, "FDB entry", f"on {asked.device} that the question would follow")
+            return Death(f"{said}: {asked.text}", nowhere, f"an FDB entry of {asked.device} for 00:00:00:00:00:00")
+    elsewhere = isinstance(asked, Dropped) and asked.namespace == here
+    if route is not None and route.via is None and elsewhere:  # the question could go nowhere: the owner is on no link of that device
+        text = f"{said}, where {describe_route(route)} takes it to be; {owner} has it elsewhere, on {device_of(network, owner, address)}"
+        return Death(text, responsible(network, here, route), f"no such route for {address}")
+    thing = responsible(network, here, route) if route is not None and route.via == address else None
+    theirs = device_of(network, owner, address)
+    if thing is None and theirs is not None:
+        thing = missing(here, "neighbour", f"{address} on {device}")
+    why = f": {asked}" if asked is not None and not isinstance(asked, Dropped) else f": {asked.text or asked.reason.text}" if asked else ""
+    return Death(f"{said}; {owner} has it on {theirs}{why}", thing, f"{address} reachable by {device}")
+
+
+def _cable(network: Network, verdict: Dropped, thing: Responsible | None) -> Death:
+    if verdict.reason is Reason.NO_CARRIER and isinstance(verdict.subject, Link):
+        own = network.node(verdict.namespace).links.get(verdict.device or "")
+        peer = network.peer(own) if own is not None else None
+        if peer is not None:
+            return Death(verdict.text, responsible(network, peer[0].name, peer[1]), f"{peer[0].name}:{peer[1].name} up")
+    if thing is None:
+        thing = missing(verdict.namespace, "link", verdict.device or "")
+    return Death(verdict.text or verdict.reason.text, thing, f"{verdict.namespace}:{verdict.device} up")
+
+
+def _other_host(network: Network, found: Trace, verdict: Dropped) -> Death:
+    """The frame bears another MAC than the device's: it has it from a neighbour entry of whoever sent it."""
+    for hop, step in reversed(found.steps):
+        decision = step.decision
+        if isinstance(decision, Resolution) and isinstance(decision.known, Neighbour):
+            text = f"{hop.namespace} sent it to the MAC its neighbour entry states; {verdict.text}"
+            link = network.state[verdict.namespace].link(verdict.device or "")
+            needed = f"lladdr {link.mac} for {decision.address}" if link is not None and link.mac else "the right MAC there"
+            return Death(text, responsible(network, hop.namespace, decision.known), needed)
+    return Death(verdict.text or verdict.reason.text, responsible(network, verdict.namespace, verdict.subject))
+
+
+def _closed_port(found: Trace, verdict: Dropped) -> Death:
+    packet = found.packet
+    for _, step in found.steps:
+        if isinstance(step.after, Packet) and step.after.tunnel is None:
+            packet = step.after
+    assert isinstance(packet, Packet)
+    port = f"{PROTOCOL_NAMES.get(packet.protocol, packet.protocol)}/{packet.destination_port}"
+    nobody = missing(verdict.namespace, "listener", f"on {port}")
+    return Death(f"nothing listens on {port}", nobody, f"a program in {verdict.namespace} that listens on {port}")

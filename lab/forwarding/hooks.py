@@ -1,0 +1,121 @@
+"""Netfilter on the way of a packet: pass a hook, record it, and send what a rule's reject sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.forwarding.causes import Reason
+from lab.forwarding.icmp import rejection
+from lab.forwarding.journey import Journey, Visit
+from lab.forwarding.netfilter.conntrack import CtState
+from lab.forwarding.netfilter.hooks import HookRun, run_hook
+from lab.forwarding.netfilter.ruleset import Hook
+from lab.forwarding.netfilter.transit import Transit
+from lab.forwarding.packet import Packet
+from lab.forwarding.results import Detail, Stage
+from lab.state.nft import Chain
+
+_STAGES: dict[Hook, Stage] = {
+    "prerouting": Stage.PREROUTING,
+    "input": Stage.INPUT,
+    "forward": Stage.FORWARD,
+    "output": Stage.OUTPUT,
+    "postrouting": Stage.POSTROUTING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filtering:
+    """What a hook did to a packet, told to people."""
+
+    run: HookRun
+
+    @property
+    def sentence(self) -> str:
+        """What was decided."""
+        run = self.run
+        state = f" ({_state_name(run.ct_state)})" if run.ct_state is not None else ""
+        if run.verdict == "accept":
+            rewrites = rewrites_of(run.before, run.after)
+            return f"accepted{state}{': ' + ', '.join(rewrites) if rewrites else ''}"
+        by = f"policy of chain {run.chain}" if isinstance(run.decided_by, Chain) else f"a rule of chain {run.chain}"
+        verb = "rejected" if run.verdict == "reject" else "dropped"
+        return f"{verb} by {by if run.chain else 'the kernel'}{state}{': ' + run.why if run.why else ''}"
+
+    @property
+    def subject(self) -> object | None:
+        """The rule, or the chain whose policy, decided."""
+        return self.run.decided_by
+
+    @property
+    def details(self) -> tuple[Detail, ...]:
+        """Every rule the packet was held against."""
+        return tuple(
+            Detail(
+                f"chain {met.chain}, rule {_rule_name(met.rule)}: "
+                + ("applies" if met.failed is None else f"does not apply, its statement {met.failed + 1} does not hold"),
+                met.rule,
+            )
+            for met in self.run.met
+        )
+
+
+def _rule_name(rule: object) -> str:
+    comment = getattr(rule, "comment", None)
+    handle = getattr(rule, "handle", None)
+    return f'"{comment}"' if comment else f"handle {handle}" if handle is not None else "without comment"
+
+
+def _state_name(state: CtState) -> str:
+    return f"ct state {state.name.lower()}" if state.name else "ct state"
+
+
+def rewrites_of(before: Packet, after: Packet) -> tuple[str, ...]:
+    """Return what changed between two versions of a packet, one clause each."""
+    changes = []
+    for name in ("source", "destination", "source_port", "destination_port", "ttl", "tos", "mss"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            changes.append(f"{name.replace('_', ' ')} {old} becomes {new}")
+    if before.mark != after.mark:
+        changes.append(f"mark {before.mark:#x} becomes {after.mark:#x}")
+    if before.icmp is not None and after.icmp is not None and before.icmp.quoted != after.icmp.quoted:
+        changes.append(f"the quoted packet becomes {after.icmp.quoted}")
+    return tuple(changes)
+
+
+def _looks_damaged(run: HookRun) -> bool:
+    """Whether a reject cannot verify the check sum of a fragment, and so says nothing (`nf_send_unreach`, `nf_reject_ip_tcphdr_get`).
+
+    A fragment that connection tracking of an earlier namespace put together with the others is known to be good (`skb_csum_unnecessary`);
+    the kernel forgets that when it cuts anew, and a reset does not ask for it.
+    """
+    return not run.before.checked or run.reject is None or run.reject.type != "icmp"
+
+
+def _within_icmp_reply(t: Transit, hook: Hook) -> bool:
+    """Whether the kernel is just sending an echo reply: it does so under a lock of its own ICMP socket, which an error would need too.
+
+    So the error is not sent (`icmp_xmit_lock` in net/ipv4/icmp.c takes the lock or gives up).
+    """
+    echo = t.made_here and t.packet.icmp is not None and t.packet.icmp.answers
+    return echo and hook in ("output", "postrouting")
+
+
+def pass_hook(
+    journey: Journey, visit: Visit, t: Transit, hook: Hook, *, iif: str | None, oif: str | None, was_local: bool, arrived_by: str | None
+) -> bool:
+    """Let a packet pass a hook; return whether it goes on. A hook where nothing is registered leaves no step."""
+    run = run_hook(t, hook, iif=iif, oif=oif)
+    if run is None:
+        return True
+    visit.note(_STAGES[hook], Filtering(run), iif or oif, run.before, run.after)
+    if run.passed:
+        return True
+    if run.reject is not None and not (run.in_parts and _looks_damaged(run)) and not _within_icmp_reply(t, hook):
+        sending = rejection(t, run.reject, arrived_by=arrived_by, was_local=was_local and hook != "prerouting")
+        if sending is not None:
+            journey.answers.append(sending)
+    reason = Reason.REJECTED if run.reject is not None else Reason.NAT if run.why else Reason.NETFILTER
+    journey.drop(visit, _STAGES[hook], iif or oif, reason, run.decided_by, Filtering(run).sentence)
+    return False

@@ -1,0 +1,311 @@
+"""The way of an IP packet through one namespace: in by `receive`, out by `leave`, or made here by `send`.
+
+The order of everything is that of net/ipv4/ip_input.c, ip_forward.c and ip_output.c.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from lab.forwarding.addresses import on_link
+from lab.forwarding.arp import NOT_ANSWERED, resolve
+from lab.forwarding.causes import Reason
+from lab.forwarding.fib import Exit
+from lab.forwarding.hooks import pass_hook
+from lab.forwarding.icmp import error_about
+from lab.forwarding.journey import ANY, Journey, Send, Sending, SendOuter, Transmit, TurnBack, Visit
+from lab.forwarding.local import deliver
+from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.packet import (
+    FRAGMENTATION_NEEDED,
+    HOST,
+    IP_HEADER,
+    TCP,
+    TCP_HEADER,
+    TIME_EXCEEDED,
+    UNREACHABLE,
+    Frame,
+    Packet,
+    TcpFlags,
+)
+from lab.forwarding.results import Plain, Stage
+from lab.forwarding.routing import InputRoute, OutputRoute, as_rerouted, route_input, route_output
+from lab.forwarding.unknown import Undecided
+from lab.forwarding.world import route_mtu
+from lab.state import Bridge, Vxlan
+
+_NOBODY = IPv4Address("192.0.0.8")
+"""The source of an ICMP error of a host that has no address at all (RFC 7600; INADDR_DUMMY)."""
+
+
+# -- in ------------------------------------------------------------------------------------------------------------
+
+
+def receive(journey: Journey, visit: Visit, device: str, packet: Packet, link_type: LinkType) -> None:
+    """Take a packet that came in by `device`."""
+    t = Transit(journey.world, visit.node, packet, link_type=link_type)
+    _take(journey, visit, device, t, None)
+
+
+def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: OutputRoute | None) -> None:
+    """Pass prerouting, decide, and go on. A packet that came round through lo keeps the route it left with."""
+    addressed_to = t.packet.destination
+    if not pass_hook(journey, visit, t, "prerouting", iif=device, oif=None, was_local=False, arrived_by=device):
+        return
+    if from_here is not None and t.packet.destination == addressed_to:
+        _to_host(journey, visit, device, t)
+        return
+    route = route_input(journey.world, visit.node, t.packet, device)
+    translated = t.packet.destination != addressed_to and _is_bridge_with_rules(visit, device)
+    if translated and route.kind == "forward" and route.exit is not None and route.exit.device == device:
+        _turn_back(journey, visit, device, t, route.exit)
+        return
+    visit.note(Stage.INPUT_ROUTING, route, device, t.packet)
+    if route.reverse is not None and (route.reverse.mode or route.reverse.refused):
+        visit.note(Stage.REVERSE_PATH, route.reverse, device, t.packet)
+    match route.kind:
+        case "local" | "broadcast":
+            _to_host(journey, visit, device, t)
+        case "forward":
+            _forward(journey, visit, device, t, route)
+        case _:
+            _refuse(journey, visit, device, t, route)
+
+
+def _turn_back(journey: Journey, visit: Visit, bridge: str, t: Transit, way: Exit) -> None:
+    """Bridge a packet that was translated on a bridge and whose new destination is there as well, as if it had never been routed.
+
+    It keeps its TTL, and may leave by the port it came in by only where that is a hairpin (`br_nf_pre_routing_finish` and
+    `br_nf_pre_routing_finish_bridge` in net/bridge/br_netfilter_hooks.c).
+    """
+    port = visit.node.links.get(visit.arrived_by or "")
+    if port is None or port.master != bridge:
+        raise Undecided("a bridged packet whose destination is translated is not modelled", _link(visit, bridge))
+    t.next_hop = _next_hop(t.packet, way)
+    resolution = resolve(journey, visit.node, bridge, way.via or t.packet.destination, t.packet)
+    visit.note(Stage.NEIGHBOUR, resolution, bridge)
+    if resolution.mac is None:
+        journey.drop(visit, Stage.NEIGHBOUR, bridge, NOT_ANSWERED, resolution.subject or _link(visit, bridge), resolution.sentence)
+        return
+    journey.add(TurnBack(visit, bridge, port.name, Frame(visit.node.mac(bridge), resolution.mac, t.packet), t))
+
+
+def _is_bridge_with_rules(visit: Visit, device: str) -> bool:
+    link = visit.node.links.get(device)
+    return visit.node.settings.bridge_calls_iptables and link is not None and isinstance(link.kind, Bridge)
+
+
+def _refuse(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
+    assert route.reason is not None
+    if route.icmp_code is not None:
+        answer(journey, visit, error_about(t, UNREACHABLE, route.icmp_code, arrived_by=device, was_local=False))
+    stage = Stage.REVERSE_PATH if route.reverse is not None and route.reverse.refused is not None else Stage.INPUT_ROUTING
+    subject = route.reverse.subject if stage == Stage.REVERSE_PATH and route.reverse is not None else route.subject
+    text = route.reverse.sentence if stage == Stage.REVERSE_PATH and route.reverse is not None else route.sentence
+    journey.drop(visit, stage, device, route.reason, subject, text)
+
+
+def answer(journey: Journey, visit: Visit, sending: Sending | None) -> None:
+    """Let the namespace send something because of this packet, and say so."""
+    if sending is None:
+        return
+    journey.answers.append(sending)
+
+
+def _to_host(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    if t.packet.fragment is not None:
+        t.packet = t.packet._replace(fragment=None, checked=False)
+    if pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):
+        deliver(journey, visit, device, t)
+
+
+# -- through -------------------------------------------------------------------------------------------------------
+
+
+def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
+    """After `ip_forward`: the TTL first, then the MTU, then the forward hook."""
+    node, way = visit.node, route.exit
+    assert way is not None
+    assert route.lookup is not None
+    if t.link_type != "host":
+        journey.drop(visit, Stage.FORWARD, device, Reason.OTHER_HOST)
+        return
+    if t.packet.ttl <= 1:
+        answer(journey, visit, error_about(t, TIME_EXCEEDED, 0, arrived_by=device, was_local=False))
+        journey.drop(visit, Stage.TTL, device, Reason.TTL)
+        return
+    stated = route.lookup.route.mtu if route.lookup.route is not None else None
+    mtu = route_mtu(node, stated, way.device)
+    if node.settings.forward_use_pmtu:
+        mtu = journey.world.path_mtu(node, t.packet.destination, route.lookup.route, way, mtu)
+    if t.packet.length > mtu and t.packet.df:
+        answer(journey, visit, error_about(t, UNREACHABLE, FRAGMENTATION_NEEDED, arrived_by=device, was_local=False, mtu=mtu))
+        text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and DF is set"
+        journey.drop(visit, Stage.MTU, way.device, Reason.TOO_BIG, _link(visit, way.device), text)
+        return
+    before = t.packet
+    t.packet = before._replace(ttl=before.ttl - 1)
+    visit.note(Stage.TTL, Plain(f"TTL {before.ttl} becomes {t.packet.ttl}"), device, before, t.packet)
+    _redirect(visit, device, t, route, way)
+    t.route_mtu, t.next_hop = mtu, _next_hop(t.packet, way)
+    if pass_hook(journey, visit, t, "forward", iif=device, oif=way.device, was_local=False, arrived_by=device):
+        leave(journey, visit, t, way, mtu, arrived_by=device)
+
+
+def _redirect(visit: Visit, device: str, t: Transit, route: InputRoute, way: Exit) -> None:
+    settings = visit.node.settings_of(device)
+    if way.device != device or route.reverse is None or not route.reverse.direct or not settings.send_redirects:
+        return
+    if settings.shared_media or on_link(visit.node, device, int(t.packet.source), 0 if way.via is None else int(way.via)):
+        gateway = way.via or t.packet.destination
+        text = f"it leaves the way it came: {t.packet.source} is told by an ICMP redirect to use {gateway} (at a limited rate)"
+        visit.note(Stage.REDIRECT, Plain(text), device)
+
+
+# -- out -----------------------------------------------------------------------------------------------------------
+
+
+def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, arrived_by: str | None) -> None:
+    """Pass postrouting, fragment, find the neighbour, and put the frame on the device (`ip_output`)."""
+    t.route_mtu, t.next_hop = mtu, _next_hop(t.packet, way)
+    if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=way.device, was_local=False, arrived_by=arrived_by):
+        return
+    if t.packet.length > mtu:
+        if t.packet.df and not t.may_fragment:
+            answer(journey, visit, error_about(t, UNREACHABLE, FRAGMENTATION_NEEDED, arrived_by=arrived_by, was_local=False, mtu=mtu))
+            text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and DF is set"
+            journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, _link(visit, way.device), text)
+            return
+        _demand_good_check_sum(t)
+        before = t.packet
+        t.packet = before._replace(fragment=min(mtu, before.length), checked=False)
+        visit.note(Stage.FRAGMENTATION, Plain(f"cut into fragments of at most {mtu} bytes"), way.device, before, t.packet)
+    if way.device == "lo":
+        _take(journey, visit, "lo", t, OutputRoute(None, None, way))
+        return
+    hop = way.via or t.packet.destination
+    resolution = resolve(journey, visit.node, way.device, hop, t.packet)
+    visit.note(Stage.NEIGHBOUR, resolution, way.device)
+    if resolution.mac is None:
+        answer(journey, visit, error_about(t, UNREACHABLE, HOST, arrived_by=arrived_by, was_local=False))
+        subject = resolution.subject or _link(visit, way.device)
+        journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
+        return
+    if t.packet.tunnel is not None and isinstance(t.packet.tunnel.frame.payload, Packet) and _is_vxlan(visit, way.device):
+        _demand_good_check_sum(t)
+    frame = Frame(visit.node.mac(way.device), resolution.mac, t.packet)
+    journey.add(Transmit(visit, way.device, frame, t.packet.mark))
+
+
+def _is_vxlan(visit: Visit, device: str) -> bool:
+    link = visit.node.links.get(device)
+    return link is not None and isinstance(link.kind, Vxlan)
+
+
+def _demand_good_check_sum(t: Transit) -> None:
+    """Raise Undecided for a translated tunnel packet. Its check sum, put off until the inner one is known, is spoilt by the translation.
+
+    A veth does not look; but fragments are checked, and so is what comes out of another tunnel (UdpInCsumErrors moves there).
+    """
+    if t.packet.tunnel is not None and t.packet.tunnel.translated:
+        raise Undecided("whether a tunnel packet that was translated and then cut or wrapped again keeps a good check sum is not modelled")
+
+
+def _next_hop(packet: Packet, way: Exit) -> int:
+    return int(way.via if way.via is not None else packet.destination)
+
+
+def _link(visit: Visit, device: str) -> object | None:
+    return visit.node.links.get(device)
+
+
+# -- made here -----------------------------------------------------------------------------------------------------
+
+
+def send(journey: Journey, task: Send) -> None:
+    """Make a packet: choose its source and its way, pass output, and leave."""
+    visit, sending = task.visit, task.sending
+    node, world = visit.node, journey.world
+    packet = sending.packet
+    route = route_output(world, node, packet, device=sending.device, uid=sending.uid, any_source=sending.any_source)
+    if sending.connected and packet.source == ANY and route.source is not None and route.errno is None:
+        visit.note(Stage.SOURCE, route, route.exit.device if route.exit else None)
+        packet = packet._replace(source=route.source)
+        route = route_output(world, node, packet, device=sending.device, uid=sending.uid)
+    visit.note(Stage.OUTPUT_ROUTING, route, route.exit.device if route.exit else None)
+    if route.errno is not None or route.exit is None:
+        _unsendable(journey, visit, route)
+        return
+    if sending.purpose == "error":
+        _ration(visit, packet, route.exit)
+    source = route.source or (_NOBODY if sending.purpose == "error" else ANY)
+    journey.made = packet = packet._replace(source=source)
+    mtu = _mtu_of(journey, visit, route, packet)
+    if TcpFlags.SYN in packet.tcp:
+        journey.made = packet = packet._replace(mss=mtu - IP_HEADER - TCP_HEADER)
+    fitted = _fit(packet, sending.df, mtu)
+    if fitted is None:
+        text = f"{packet.size} bytes do not fit the MTU {mtu} of the way out, and the socket forbids fragments"
+        journey.drop(visit, Stage.MTU, route.exit.device, Reason.TOO_BIG, _link(visit, route.exit.device), text)
+        return
+    t = Transit(world, node, fitted, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
+    t.route_mtu, t.next_hop = mtu, _next_hop(fitted, route.exit)
+    t.may_fragment = sending.df is not True and fitted.protocol != TCP
+    way = _pass_output(journey, visit, t, route.exit)
+    if way is not None:
+        mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
+        leave(journey, visit, t, way, mtu, arrived_by=None)
+
+
+def _ration(visit: Visit, packet: Packet, way: Exit) -> None:
+    """Note that an error may be withheld (`icmpv4_xrlim_allow`); "fragmentation needed" and what stays here never are."""
+    settings, icmp = visit.node.settings, packet.icmp
+    if icmp is None or icmp.too_big or way.device == "lo" or not settings.icmp_ratelimit or not settings.icmp_ratemask >> icmp.type & 1:
+        return
+    text = f"icmp_ratelimit={settings.icmp_ratelimit}: {packet.destination} is sent one such error in that many ms, after the first six"
+    visit.note(Stage.RATE_LIMIT, Plain(text), way.device)
+
+
+def _pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
+    """Pass the output hook. Rules may send the packet elsewhere (`ip_route_me_harder`); return its way then, None if lost."""
+    if not pass_hook(journey, visit, t, "output", iif=None, oif=way.device, was_local=way.device == "lo", arrived_by=None):
+        return None
+    for packet in t.rerouted:
+        again = route_output(journey.world, visit.node, as_rerouted(visit.node, packet), device=t.bound_device, any_source=True)
+        visit.note(Stage.REROUTING, again, again.exit.device if again.exit else None)
+        if again.errno is not None or again.exit is None:
+            _unsendable(journey, visit, again)
+            return None
+        way = again.exit
+    return way
+
+
+def send_outer(journey: Journey, task: SendOuter) -> None:
+    """Send the outer packet of a tunnel; it passes output and postrouting like any packet made here."""
+    visit = task.visit
+    t = Transit(journey.world, visit.node, task.packet, made_here=True, route_mtu=task.mtu, next_hop=int(task.next_hop))
+    via = None if task.next_hop == task.packet.destination else task.next_hop
+    way = _pass_output(journey, visit, t, Exit(task.device, via))
+    if way is not None:
+        leave(journey, visit, t, way, task.mtu, arrived_by=None)
+
+
+def _unsendable(journey: Journey, visit: Visit, route: OutputRoute) -> None:
+    journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
+
+
+def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:
+    assert route.exit is not None
+    stated = route.lookup.route.mtu if route.lookup is not None and route.lookup.route is not None else None
+    mtu = route_mtu(visit.node, stated, route.exit.device)
+    found = route.lookup.route if route.lookup is not None else None
+    return journey.world.path_mtu(visit.node, packet.destination, found, route.exit, mtu)
+
+
+def _fit(packet: Packet, df: bool | None, mtu: int) -> Packet | None:
+    """Set DF as the socket asks for; None where the packet can then not be sent (EMSGSIZE)."""
+    if df is True:
+        return packet._replace(df=True) if packet.size <= mtu else None
+    if df is None:
+        return packet._replace(df=packet.size <= mtu or packet.protocol == TCP)
+    return packet

@@ -1,0 +1,193 @@
+"""The way of an IPv6 packet through one namespace: in by `receive6`, out by `leave6`, or made here by `send6`.
+
+The order of everything is that of net/ipv6/ip6_input.c and ip6_output.c. A router never fragments: it tells the sender its MTU.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from lab.forwarding.arp import NOT_ANSWERED
+from lab.forwarding.causes import Reason
+from lab.forwarding.fib import Exit
+from lab.forwarding.hooks import pass_hook
+from lab.forwarding.icmp import error_about
+from lab.forwarding.journey import Journey, Send, Transmit, Visit
+from lab.forwarding.local import deliver
+from lab.forwarding.ndp import hear_advertisement, receive_multicast, resolve6
+from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.packet import (
+    ADVERTISEMENT,
+    FRAGMENTATION_NEEDED,
+    HOST,
+    TCP,
+    TCP_HEADER,
+    TIME_EXCEEDED,
+    UNREACHABLE,
+    Frame,
+    Packet,
+    TcpFlags,
+)
+from lab.forwarding.results import Plain, Stage
+from lab.forwarding.routing import InputRoute, OutputRoute, as_rerouted
+from lab.forwarding.routing6 import route_input6, route_output6
+from lab.forwarding.unknown import Undecided
+from lab.forwarding.world import route_mtu
+
+# -- in ------------------------------------------------------------------------------------------------------------
+
+
+def receive6(journey: Journey, visit: Visit, device: str, packet: Packet, link_type: LinkType, sender: str) -> None:
+    """Take a packet that came in by `device` in a frame from the MAC `sender`."""
+    t = Transit(journey.world, visit.node, packet, link_type=link_type)
+    assert isinstance(packet.destination, IPv6Address)
+    if packet.destination.is_multicast:
+        receive_multicast(journey, visit, device, t, sender)
+        return
+    _take(journey, visit, device, t, None, sender)
+
+
+def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: OutputRoute | None, sender: str) -> None:
+    addressed_to = t.packet.destination
+    if not pass_hook(journey, visit, t, "prerouting", iif=device, oif=None, was_local=False, arrived_by=device):
+        return
+    if from_here is not None and t.packet.destination == addressed_to:
+        _to_host(journey, visit, device, t, sender)
+        return
+    route = route_input6(journey.world, visit.node, t.packet, device)
+    visit.note(Stage.INPUT_ROUTING, route, device, t.packet)
+    match route.kind:
+        case "local" | "broadcast":
+            _to_host(journey, visit, device, t, sender)
+        case "forward":
+            _forward(journey, visit, device, t, route)
+        case _:
+            assert route.reason is not None
+            if route.icmp_code is not None:
+                _answer(journey, t, UNREACHABLE, route.icmp_code, device)
+            journey.drop(visit, Stage.INPUT_ROUTING, device, route.reason, route.subject, route.sentence)
+
+
+def _to_host(journey: Journey, visit: Visit, device: str, t: Transit, sender: str) -> None:
+    if t.packet.fragment is not None:
+        t.packet = t.packet._replace(fragment=None)
+    if not pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):
+        return
+    if t.packet.icmp is not None and t.packet.icmp.discovers and t.packet.icmp.type == ADVERTISEMENT:
+        hear_advertisement(journey, visit, device, t.packet, sender)
+    else:
+        deliver(journey, visit, device, t)
+
+
+def _answer(journey: Journey, t: Transit, kind: int, code: int, arrived_by: str | None, mtu: int | None = None) -> None:
+    sending = error_about(t, kind, code, arrived_by=arrived_by, was_local=False, mtu=mtu)
+    if sending is not None:
+        journey.answers.append(sending)
+
+
+# -- through -------------------------------------------------------------------------------------------------------
+
+
+def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
+    """After `ip6_forward`: the hop limit first, then the scope of the source, then the MTU, then the forward hook."""
+    way, source = route.exit, t.packet.source
+    assert way is not None
+    assert route.lookup is not None
+    assert isinstance(source, IPv6Address)
+    if t.link_type != "host":
+        journey.drop(visit, Stage.FORWARD, device, Reason.OTHER_HOST)
+        return
+    if t.packet.ttl <= 1:
+        _answer(journey, t, TIME_EXCEEDED, 0, device)
+        journey.drop(visit, Stage.TTL, device, Reason.TTL)
+        return
+    if source.is_link_local:
+        raise Undecided("forwarding of a link-local source is not modelled")
+    mtu = route_mtu(visit.node, route.lookup.route.mtu if route.lookup.route is not None else None, way.device)
+    if t.packet.length > mtu and not t.packet.train:
+        _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, mtu)
+        text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and a router does not fragment IPv6"
+        journey.drop(visit, Stage.MTU, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
+        return
+    before = t.packet
+    t.packet = before._replace(ttl=before.ttl - 1)
+    visit.note(Stage.TTL, Plain(f"hop limit {before.ttl} becomes {t.packet.ttl}"), device, before, t.packet)
+    t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
+    if pass_hook(journey, visit, t, "forward", iif=device, oif=way.device, was_local=False, arrived_by=device):
+        leave6(journey, visit, t, way, mtu, arrived_by=device)
+
+
+# -- out -----------------------------------------------------------------------------------------------------------
+
+
+def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, arrived_by: str | None) -> None:
+    """Pass postrouting, find the neighbour, and put the frame on the device (`ip6_output`)."""
+    t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
+    if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=way.device, was_local=False, arrived_by=arrived_by):
+        return
+    if t.packet.length > mtu and t.made_here and not t.packet.train:
+        before = t.packet
+        t.packet = before._replace(fragment=min(mtu, before.length))
+        visit.note(Stage.FRAGMENTATION, Plain(f"cut into fragments of at most {mtu} bytes"), way.device, before, t.packet)
+    if way.device == "lo":
+        _take(journey, visit, "lo", t, OutputRoute(None, None, way), "")
+        return
+    hop = way.via or t.packet.destination
+    assert isinstance(hop, IPv6Address)
+    resolution = resolve6(journey, visit.node, way.device, hop, t.packet)
+    visit.note(Stage.NEIGHBOUR, resolution, way.device)
+    if resolution.mac is None:
+        _answer(journey, t, UNREACHABLE, HOST, arrived_by)
+        subject = resolution.subject or visit.node.links.get(way.device)
+        journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
+        return
+    journey.add(Transmit(visit, way.device, Frame(visit.node.mac(way.device), resolution.mac, t.packet), t.packet.mark))
+
+
+# -- made here -----------------------------------------------------------------------------------------------------
+
+
+def send6(journey: Journey, task: Send) -> None:
+    """Make a packet: choose its source and its way, pass output, and leave."""
+    visit, sending = task.visit, task.sending
+    node, world = visit.node, journey.world
+    packet = sending.packet
+    route = route_output6(world, node, packet, device=sending.device, uid=sending.uid, any_source=sending.any_source)
+    if sending.connected and int(packet.source) == 0 and route.source is not None and route.errno is None:
+        visit.note(Stage.SOURCE, route, route.exit.device if route.exit else None)
+        packet = packet._replace(source=route.source)
+        route = route_output6(world, node, packet, device=sending.device, uid=sending.uid)
+    visit.note(Stage.OUTPUT_ROUTING, route, route.exit.device if route.exit else None)
+    if route.errno is not None or route.exit is None or route.source is None:
+        journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
+        return
+    journey.made = packet = packet._replace(source=route.source)
+    found = route.lookup.route if route.lookup is not None else None
+    mtu = world.path_mtu(node, packet.destination, found, route.exit, route_mtu(node, found.mtu if found else None, route.exit.device))
+    if TcpFlags.SYN in packet.tcp:
+        journey.made = packet = packet._replace(mss=mtu - packet.header - TCP_HEADER)
+    if packet.size > mtu and not packet.train and (sending.df is True or packet.protocol == TCP):
+        text = f"{packet.size} bytes do not fit the MTU {mtu} of the way out, and the socket forbids fragments"
+        journey.drop(visit, Stage.MTU, route.exit.device, Reason.TOO_BIG, node.links.get(route.exit.device), text)
+        return
+    t = Transit(world, node, packet, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
+    t.route_mtu, t.next_hop = mtu, int(route.exit.via or packet.destination)
+    t.may_fragment = sending.df is not True and packet.protocol != TCP
+    way = _pass_output(journey, visit, t, route.exit)
+    if way is not None:
+        mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
+        leave6(journey, visit, t, way, mtu, arrived_by=None)
+
+
+def _pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
+    """Pass the output hook. Rules may send the packet elsewhere (`ip6_route_me_harder`); return its way then, None if lost."""
+    if not pass_hook(journey, visit, t, "output", iif=None, oif=way.device, was_local=way.device == "lo", arrived_by=None):
+        return None
+    for packet in t.rerouted:
+        again = route_output6(journey.world, visit.node, as_rerouted(visit.node, packet), device=t.bound_device, any_source=True)
+        visit.note(Stage.REROUTING, again, again.exit.device if again.exit else None)
+        if again.errno is not None or again.exit is None:
+            journey.drop(visit, Stage.REROUTING, None, again.reason, again.subject, again.sentence)
+            return None
+        way = again.exit
+    return way

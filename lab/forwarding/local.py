@@ -1,0 +1,121 @@
+"""Delivery inside a namespace: to a socket, to a tunnel, or to the kernel, which answers some things by itself.
+
+After `ip_local_deliver_finish` (net/ipv4/ip_input.c), `icmp_rcv`, `__udp4_lib_rcv` and `tcp_v4_rcv`.
+"""
+
+from __future__ import annotations
+
+from lab.forwarding.causes import Reason
+from lab.forwarding.icmp import echo_reply, error_about, reset_for
+from lab.forwarding.journey import Journey, Receive, Sending, Visit
+from lab.forwarding.netfilter.transit import Transit
+from lab.forwarding.packet import (
+    ICMP,
+    ICMPV6,
+    LEAST_MTU_V6,
+    PORT,
+    PROTOCOL,
+    TCP,
+    UDP,
+    UNREACHABLE,
+    Packet,
+)
+from lab.forwarding.results import Delivered, Plain, Stage
+from lab.forwarding.tunnel import Decapsulation
+from lab.forwarding.unknown import Undecided
+
+
+def deliver(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    """Hand a packet to whoever it is for."""
+    node, packet = visit.node, t.packet
+    if t.link_type == "broadcast" or (packet.version == 4 and node.fib.local_type(int(packet.destination)) == "broadcast"):
+        raise Undecided("who takes a broadcast is not modelled")
+    client = next((one for one in journey.world.sockets if one.namespace == node.name and one.takes(packet)), None)
+    if client is not None:
+        _learn_path_mtu(journey, visit, packet, client.mark)
+        visit.note(Stage.DELIVERY, Plain(f"taken by the socket that {'answered' if client.answering else 'asked'}: {packet}"), device)
+        journey.end(visit, Delivered(node.name, client, packet))
+        return
+    if packet.protocol in (ICMP, ICMPV6):
+        _icmp(journey, visit, device, t)
+    elif packet.protocol == UDP and packet.destination_port in node.vxlan_ports:
+        _unwrap(journey, visit, device, t)
+    elif packet.protocol in (TCP, UDP):
+        _socket(journey, visit, device, t)
+    else:
+        _answer(journey, error_about(t, UNREACHABLE, PROTOCOL, arrived_by=device, was_local=True, attach=False))
+        journey.drop(visit, Stage.DELIVERY, device, Reason.UNKNOWN_PROTOCOL)
+
+
+def _answer(journey: Journey, sending: Sending | None) -> None:
+    if sending is not None:
+        journey.answers.append(sending)
+
+
+def _icmp(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    node, packet = visit.node, t.packet
+    icmp = packet.icmp
+    if icmp is None:
+        raise Undecided("an ICMP packet without a message is not modelled")
+    if icmp.asks:
+        if node.settings.echo_ignore_all if icmp.version == 4 else node.settings.echo_ignore_all_v6:
+            journey.drop(visit, Stage.DELIVERY, device, Reason.IGNORED_ECHO)
+            return
+        visit.note(Stage.DELIVERY, Plain(f"{node.name} answers the ping"), device)
+        journey.answers.append(echo_reply(node, packet))
+        journey.end(visit, Delivered(node.name, None, packet))
+        return
+    if icmp.is_error:
+        _learn_path_mtu(journey, visit, packet)
+    journey.drop(visit, Stage.DELIVERY, device, Reason.UNSOLICITED, text=f"nobody in {node.name} waits for {packet}")
+
+
+def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 0) -> None:
+    """Remember the MTU a router reported (`ip_rt_update_pmtu`); 552 bytes is the least that is believed."""
+    icmp = packet.icmp
+    if icmp is None or not icmp.too_big or icmp.quoted is None or icmp.mtu is None:
+        return
+    quoted = icmp.quoted._replace(mark=mark)
+    journey.world.learn_path_mtu(visit.node, quoted, max(icmp.mtu, _LEAST_PATH_MTU if icmp.version == 4 else LEAST_MTU_V6))
+
+
+_LEAST_PATH_MTU = 552
+"""`net.ipv4.route.min_pmtu` where nobody changed it; IPv6 believes nothing below its own least MTU."""
+
+
+def _socket(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    node, packet = visit.node, t.packet
+    listener = node.listener(packet.protocol, packet.destination, packet.destination_port)
+    if listener is not None:
+        visit.note(Stage.DELIVERY, Plain(f"taken by {listener.name}", listener), device)
+        journey.end(visit, Delivered(node.name, listener, packet))
+        return
+    if packet.protocol == TCP:
+        # The stack's own reset bears the segment's TOS (tcp_v4_send_reset); that of a reject bears none (nf_reject_iphdr_put).
+        _answer(journey, reset_for(t, tos=packet.tos))
+    else:
+        _answer(journey, error_about(t, UNREACHABLE, PORT, arrived_by=device, was_local=True, attach=False))
+    text = f"nothing listens on port {packet.destination_port} of {node.name}"
+    journey.drop(visit, Stage.DELIVERY, device, Reason.CLOSED_PORT, None, text)
+
+
+def _unwrap(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    """Let the VXLAN device of the packet's VNI take the frame out (`vxlan_rcv`)."""
+    node, packet = visit.node, t.packet
+    if packet.tunnel is None:
+        journey.drop(visit, Stage.DECAPSULATION, device, Reason.UNKNOWN_VNI, None, "this is no VXLAN packet")
+        return
+    link = node.vxlan_devices.get((packet.destination_port, packet.tunnel.vni))
+    if link is None:
+        text = f"no VXLAN device has VNI {packet.tunnel.vni} on port {packet.destination_port}"
+        journey.drop(visit, Stage.DECAPSULATION, device, Reason.UNKNOWN_VNI, None, text)
+        return
+    frame = packet.tunnel.frame
+    if frame.source == node.mac(link.name):
+        journey.drop(visit, Stage.DECAPSULATION, link.name, Reason.OWN_FRAME, link)
+        return
+    visit.note(Stage.DECAPSULATION, Decapsulation(packet, link, frame), link.name)
+    if link.kind.learning:  # type: ignore[union-attr]  # vxlan_devices holds VXLAN links only
+        journey.world.memory.vxlan_fdb[node.name, link.name, frame.source] = packet.source
+    # The mark goes along: it stays with the packet while that stays in the namespace.
+    journey.add(Receive(visit, link.name, frame, packet.mark))

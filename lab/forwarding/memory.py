@@ -1,0 +1,49 @@
+"""What a network remembers of earlier packets: connections, neighbours, learned MACs, path MTUs.
+
+It is kept apart from the state and passed along explicitly: an empty memory is a network after a flush.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
+
+from lab.forwarding.fib import Exit
+from lab.forwarding.netfilter.conntrack import Conntrack
+from lab.forwarding.packet import Address
+
+
+@dataclass(slots=True)
+class Memory:
+    """Everything that packets leave behind. A trace works on a copy, so what it was given stays as it was."""
+
+    conntrack: dict[str, Conntrack] = field(default_factory=dict)
+    """By namespace."""
+    neighbours: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    """Namespace, device, IPv4 address: MAC, or nothing for an entry whose resolution failed: it is there, and listens."""
+    neighbours6: dict[tuple[str, str, IPv6Address], str] = field(default_factory=dict)
+    """Namespace, device, IPv6 address: MAC, or nothing for an entry whose resolution failed."""
+    bridge_fdb: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """Namespace, bridge, MAC: port."""
+    vxlan_fdb: dict[tuple[str, str, str], Address] = field(default_factory=dict)
+    """Namespace, VXLAN device, inner MAC: remote VTEP."""
+    vxlan_sent: dict[tuple[str, str, str], Address] = field(default_factory=dict)
+    """Namespace, VXLAN device, inner MAC: the remote VTEP a learned entry first sent to, whose way the kernel keeps with the entry."""
+    path_mtu: dict[tuple[str, int, int, Exit], int] = field(default_factory=dict)
+    """Namespace, destination, table and next hop: bytes. The kernel keeps it with the next hop, so another table forgets it."""
+
+    def copy(self) -> Memory:
+        """Return a memory that can be written without changing this one."""
+        return Memory(
+            {name: dict(entries) for name, entries in self.conntrack.items()},
+            dict(self.neighbours),
+            dict(self.neighbours6),
+            dict(self.bridge_fdb),
+            dict(self.vxlan_fdb),
+            dict(self.vxlan_sent),
+            dict(self.path_mtu),
+        )
+
+    def ways(self) -> Memory:
+        """Return a copy of what decides where packets go, connections left out."""
+        return replace(self.copy(), conntrack={})

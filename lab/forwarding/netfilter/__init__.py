@@ -1,0 +1,1 @@
+"""Netfilter: hooks, nft rule sets, connection tracking and NAT, evaluated instead of run."""

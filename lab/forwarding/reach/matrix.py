@@ -1,0 +1,176 @@
+"""Who reaches what: for every namespace every address, as few CIDRs as possible, with the reason of every loss.
+
+Each class of addresses that the network tells apart is asked about once, by the explainer, so policy rules, rule sets,
+translation, tunnels and the way back all count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from lab.forwarding.conversation import Conversation, trace
+from lab.forwarding.flow import Flow
+from lab.forwarding.memory import Memory
+from lab.forwarding.network import Network
+from lab.forwarding.reach.classes import Nesting, distinctions, join, nest, own_part, representative
+from lab.forwarding.reach.sizes import SizeLimit, size_limit
+from lab.forwarding.results import Dropped, Trace
+from lab.state import State
+
+Answer = Literal["reply", "one-way", "lost", "depends", "unknown"]
+"""``one-way``: the question arrives, the answer does not come home. ``depends``: on what is left to chance."""
+
+SPECIAL = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
+"""Addresses that no packet on a wire has as destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one namespace experiences with one set of addresses."""
+
+    source: str
+    addresses: tuple[IPv4Network, ...]
+    answer: Answer
+    outcome: str
+    """What the sender notices."""
+    reason: str = ""
+    """Where and why the packet, or its answer, is lost."""
+    path: tuple[str, ...] = ()
+    path_back: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    """For ``depends``: the lots that decide, and as which of them the packet is lost (``ECMP in core: eth1 via 10.0.0.2``)."""
+    limit: SizeLimit | None = None
+    """Up to which size packets are answered, where that was asked for and is less than the sender's MTU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The whole matrix."""
+
+    cells: tuple[Cell, ...]
+
+    def of(self, source: str) -> tuple[Cell, ...]:
+        """Return the row of a namespace."""
+        return tuple(cell for cell in self.cells if cell.source == source)
+
+    def answering(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the cells with one kind of answer: what is one-way, what depends on chance."""
+        return tuple(cell for cell in self.cells if cell.answer == answer)
+
+    @property
+    def one_way(self) -> tuple[Cell, ...]:
+        """Return who is heard by whom without hearing an answer."""
+        return self.answering("one-way")
+
+    @property
+    def left_to_chance(self) -> tuple[Cell, ...]:
+        """Return who has an answer or not as lots fall: the hash of ECMP, a random backend."""
+        return self.answering("depends")
+
+    @property
+    def limited(self) -> tuple[Cell, ...]:
+        """Return who has answers up to some size only; nothing where `sizes` was not asked for."""
+        return tuple(cell for cell in self.cells if cell.limit is not None)
+
+    def cell(self, source: str, address: IPv4Address) -> Cell:
+        """Return what a namespace experiences with an address. KeyError for one no packet can have."""
+        for cell in self.of(source):
+            if any(address in part for part in cell.addresses):
+                return cell
+        raise KeyError(address)
+
+
+def reach(
+    where: State | Network,
+    *,
+    sources: Iterable[str] | None = None,
+    within: Iterable[IPv4Network] = (),
+    flow: Flow | None = None,
+    also: Iterable[IPv4Network] = (),
+    sizes: bool = False,
+) -> Reach:
+    """Ask every source about every class of addresses.
+
+    `within` limits the addresses to exactly those, `flow` is the kind of packet (its source and destination are replaced), `also` names
+    prefixes that are to be told apart besides those the network tells apart. `sizes` asks of whatever is answered up to which
+    size that holds.
+    """
+    network = where if isinstance(where, Network) else Network(where)
+    wanted = tuple(within)
+    nesting = nest((*distinctions(network.state), *SPECIAL, *also, *wanted))
+    numbers = [number for number in range(len(nesting.prefixes)) if _is_wanted(nesting, number, wanted)]
+    kind = flow or Flow("", IPv4Address(0))
+    names = tuple(sources) if sources is not None else tuple(n.name for n in network.state if network.node(n.name).own_addresses)
+    return Reach(tuple(cell for name in names for cell in _row(network, nesting, numbers, name, kind, sizes=sizes)))
+
+
+def _is_wanted(nesting: Nesting, number: int, within: tuple[IPv4Network, ...]) -> bool:
+    prefix = nesting.prefixes[number]
+    if any(prefix.subnet_of(special) for special in SPECIAL):
+        return False
+    return not within or any(prefix.subnet_of(part) for part in within)
+
+
+Key = tuple[Answer, str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], SizeLimit | None]
+"""What the addresses of a cell have in common: its fields from `answer` on."""
+
+
+def _row(network: Network, nesting: Nesting, numbers: list[int], name: str, kind: Flow, *, sizes: bool) -> list[Cell]:
+    groups: dict[Key, list[IPv4Network]] = {}
+    limits: dict[tuple[object, ...], SizeLimit | None] = {}
+    for number in numbers:
+        address = representative(nesting, number)
+        if address is None:
+            continue
+        found = trace(network, replace(kind, source=name, destination=address), memory=Memory())
+        answer, paths, limit = answer_of(found), _paths(found), None
+        if sizes and answer == "reply":
+            limit = limits[paths] = size_limit(network, found, limits.get(paths))
+        texts = (str(found.outcome), reason_of(found))
+        outcome, reason = (_without(text, address) for text in texts)
+        key: Key = (answer, outcome, reason, *paths, _lots(found) if answer == "depends" else (), _limit_without(limit, address))
+        groups.setdefault(key, []).extend(own_part(nesting, number))
+    return [Cell(name, join(parts), *key) for key, parts in groups.items()]
+
+
+def _lots(conversation: Conversation) -> tuple[str, ...]:
+    """Return the lots with which the conversation fails."""
+    lost = (world for world in conversation.worlds if world.outcome.kind != "reply")
+    return tuple(dict.fromkeys(", ".join(f"{choice.what}: {choice.meaning}" for choice in world.choices) for world in lost))
+
+
+def _limit_without(limit: SizeLimit | None, address: IPv4Address) -> SizeLimit | None:
+    return None if limit is None else replace(limit, beyond=_without(limit.beyond, address))
+
+
+def _without(text: str, address: IPv4Address) -> str:
+    """Put no single address into the text for a whole class."""
+    return text.replace(str(address), "it")
+
+
+def answer_of(conversation: Conversation) -> Answer:
+    """Return what a conversation comes to, over all worlds."""
+    kinds = {world.outcome.kind for world in conversation.worlds}
+    if "unknown" in kinds or conversation.incomplete:
+        return "unknown"
+    if kinds == {"reply"}:
+        return "reply"
+    if "reply" in kinds:
+        return "depends"
+    return "one-way" if all(world.seen is not None for world in conversation.worlds) else "lost"
+
+
+def reason_of(conversation: Conversation) -> str:
+    """Return where and why the first packet that got lost did."""
+    lost: Trace | None = next((one for one in conversation.traces if isinstance(one.verdict, Dropped)), None)
+    if lost is None or conversation.outcome.kind == "reply":
+        return ""
+    return f"{lost.purpose} {lost.verdict}"
+
+
+def _paths(conversation: Conversation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    reply = conversation.reply
+    return conversation.request.path, reply.path if reply is not None else ()

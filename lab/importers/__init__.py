@@ -1,0 +1,1 @@
+"""What others have, as the files and states of a lab."""

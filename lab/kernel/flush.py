@@ -1,0 +1,50 @@
+"""Making the kernel forget what it learned from packets: connections, neighbours, path MTUs.
+
+What one phase of a scenario taught the kernel would otherwise decide the next one: a connection keeps its NAT, a neighbour its MAC
+address, a route its lowered MTU.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from lab.errors import MachineError
+from lab.kernel.handles import AF_NETLINK, Handles
+from lab.kernel.netlink.channel import NETLINK_NETFILTER, Channel
+from lab.kernel.netlink.neighbours import NDMSG, NUD_NOARP, NUD_PERMANENT
+from lab.kernel.netlink.wire import AF_BRIDGE, AF_INET, AF_INET6, REMOVE, RTM_DELNEIGH, RTM_GETNEIGH, message
+from lab.kernel.sysctl import write_sysctls
+
+_IPCTNL_MSG_CT_DELETE: Final = (1 << 8) | 2
+"""Subsystem NFNL_SUBSYS_CTNETLINK, message CT_DELETE: without a tuple it deletes all (ctnetlink_del_conntrack)."""
+_NFGENMSG_ANY: Final = bytes(4)
+_NO_CONNTRACK: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT})
+
+
+def flush_connections(handles: Handles, namespace: str) -> None:
+    """Forget all tracked connections, with their NAT."""
+    with handles.sandbox.socket_in(namespace, AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as opened:
+        refusal = Channel(opened).command(_IPCTNL_MSG_CT_DELETE, _NFGENMSG_ANY)
+    if refusal is not None and refusal.error not in _NO_CONNTRACK:
+        raise MachineError(f"{namespace}: connections cannot be flushed: {refusal}", hint="the kernel needs nf_conntrack_netlink")
+
+
+def flush_neighbours(handles: Handles, namespace: str) -> None:
+    """Forget neighbours and FDB entries that were learned; those that were configured stay."""
+    channel = handles.channel(namespace)
+    learned = []
+    for family in (AF_INET, AF_INET6, AF_BRIDGE):
+        for body in channel.dump(RTM_GETNEIGH, NDMSG.pack(family, 0, 0, 0, 0)):
+            state = NDMSG.unpack_from(body)[2]
+            if not state & (NUD_PERMANENT | NUD_NOARP):
+                learned.append(message(RTM_DELNEIGH, REMOVE, body))
+    if learned:
+        channel.send(learned)
+
+
+def flush_routes(handles: Handles, namespace: str) -> None:
+    """Forget path MTUs and redirects (net.ipv4.route.flush)."""
+    with handles.sandbox.enter(namespace):
+        write_sysctls(handles.procfs.visit(), [("net/ipv4/route/flush", "1")], namespace)

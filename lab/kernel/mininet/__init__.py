@@ -1,0 +1,1 @@
+"""The Mininet engine: nodes, links and addresses made by Mininet's own classes, inside the lab's sandbox."""

@@ -1,0 +1,1 @@
+"""From the difference of two states to ordered steps. Pure: no system call, any operating system."""

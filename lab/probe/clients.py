@@ -1,0 +1,360 @@
+"""The senders of probes: each sends its request, tells the tracker its marks, and notes what its sender sees.
+
+A client is driven by the prober: `start` sends, `ready` is called when a file of it is readable or writable, `icmp` when an ICMP error
+about its packet reaches the namespace. It never blocks.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from lab.kernel.packet import Packet
+from lab.kernel.sandbox import Sandbox
+from lab.probe.outcome import IcmpError, Result
+from lab.probe.request import Address, PingRequest, Request, TcpRequest, TracerouteRequest, UdpRequest
+from lab.probe.track import Tracker, cookie
+
+IP_MTU_DISCOVER: Final = 10
+IP_PMTUDISC_DONT: Final = 0
+IP_PMTUDISC_DO: Final = 2
+IPV6_DONTFRAG: Final = 62
+UNREACHABLE_ERRNOS: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.ENONET})
+TRACEROUTE_PORT: Final = 33434
+READ: Final = selectors.EVENT_READ
+WRITE: Final = selectors.EVENT_WRITE
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a sender has seen so far; `result` is None while it has seen nothing."""
+
+    result: Result | None = None
+    icmp: IcmpError | None = None
+    errno: int | None = None
+    ttl: int | None = None
+
+
+class IcmpPort(Protocol):
+    """The raw ICMP sockets of a namespace."""
+
+    def send(self, target: Address, message: bytes, *, ttl: int, df: bool, mark: int) -> None:
+        """Send an ICMP message. Raises OSError when the kernel refuses it."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What clients share: the sandbox, the tracker, the selector their files are registered with (data: who is told, by `ready`)."""
+
+    sandbox: Sandbox
+    tracker: Tracker
+    selector: selectors.DefaultSelector
+
+    def open(self, client: Client, namespace: str, target: Address, kind: int) -> socket.socket:
+        """Open a non-blocking socket in a namespace for talking to `target`, registered for reading by `client`."""
+        opened = self.sandbox.socket_in(namespace, family_of(target), kind)
+        opened.setblocking(False)
+        self.selector.register(opened, READ, client)
+        return opened
+
+
+def family_of(target: Address) -> socket.AddressFamily:
+    """Return the address family of a socket that talks to an address."""
+    return socket.AF_INET if target.version == 4 else socket.AF_INET6
+
+
+class Client(Protocol):
+    """One probe under way."""
+
+    answer: Answer
+
+    @property
+    def number(self) -> int:
+        """The number no other probe of the lab has."""
+
+    @property
+    def request(self) -> Request:
+        """What it asks."""
+
+    def start(self, context: Context, port: IcmpPort) -> None:
+        """Send the request."""
+
+    def ready(self, events: int) -> None:
+        """Read or write what can be read or written."""
+
+    def echo(self, packet: Packet, ttl: int) -> None:
+        """Take an echo reply that reached the sender."""
+
+    def icmp(self, error: IcmpError, quoted: Packet) -> None:
+        """Take an ICMP error that reached the sender."""
+
+    def close(self, context: Context) -> None:
+        """Close all files."""
+
+
+def failed(error: OSError) -> Answer:
+    """Return what a sender sees whose packet its own kernel refuses."""
+    number = error.errno or errno.EIO
+    return Answer("unreachable" if number in UNREACHABLE_ERRNOS else "error", errno=number)
+
+
+def discover_path_mtu(opened: socket.socket, *, df: bool) -> None:
+    """Forbid fragments, or let the kernel make them (ip(7), IP_MTU_DISCOVER; ipv6(7), IPV6_DONTFRAG)."""
+    if opened.family == socket.AF_INET:
+        opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO if df else IP_PMTUDISC_DONT)
+    else:
+        opened.setsockopt(socket.IPPROTO_IPV6, IPV6_DONTFRAG, int(df))
+
+
+def limit_hops(opened: socket.socket, ttl: int) -> None:
+    """Set the TTL, or hop limit, of what a socket sends."""
+    if opened.family == socket.AF_INET:
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    else:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+
+
+def _mark(opened: socket.socket, mark: int) -> None:
+    """Let a socket's packets bear a firewall mark (socket(7), SO_MARK)."""
+    if mark:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+
+
+def icmp_result(error: IcmpError) -> Result:
+    """Return how a sender calls an ICMP error: a closed port refuses, everything else is out of reach."""
+    return "refused" if error.refuses else "unreachable"
+
+
+@dataclass(slots=True)
+class PingClient:
+    """One ICMP echo request (RFC 792)."""
+
+    number: int
+    request: PingRequest
+    answer: Answer = field(default_factory=Answer)
+
+    def start(self, context: Context, port: IcmpPort) -> None:
+        """Send the echo request."""
+        identifier, sequence = 0x4C00 | (self.number >> 16) & 0xFF, self.number & 0xFFFF
+        context.tracker.echo(self.number, identifier, sequence)
+        payload = cookie(self.number).ljust(self.request.size, b"\xaa")[: self.request.size]
+        kind = 8 if self.request.target.version == 4 else 128  # whose check sum the kernel makes
+        header = bytes((kind, 0, 0, 0)) + identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
+        checksum = internet_checksum(header + payload)
+        message = header[:2] + checksum.to_bytes(2, "big") + header[4:] + payload
+        try:
+            port.send(self.request.target, message, ttl=self.request.ttl, df=self.request.df, mark=self.request.mark)
+        except OSError as error:
+            self.answer = failed(error)
+
+    def ready(self, events: int) -> None:
+        """Do nothing: the namespace's ICMP socket reads for all its pings."""
+
+    def echo(self, packet: Packet, ttl: int) -> None:
+        """The reply is here."""
+        self.answer = Answer("reply", ttl=ttl)
+
+    def icmp(self, error: IcmpError, quoted: Packet) -> None:
+        """Somebody says why there is no reply."""
+        if self.answer.result is None:
+            self.answer = Answer(icmp_result(error), icmp=error)
+
+    def close(self, context: Context) -> None:
+        """Nothing is open."""
+
+
+@dataclass(slots=True)
+class TcpClient:
+    """A TCP connection, one HTTP request over it, and the first bytes of an answer, or as many as are asked for."""
+
+    number: int
+    request: TcpRequest
+    answer: Answer = field(default_factory=Answer)
+    connected: bool = False
+    strayed: bool = False
+    asked: bool = False
+    received: int = 0
+    _socket: socket.socket | None = None
+    _selector: selectors.DefaultSelector | None = None
+
+    def start(self, context: Context, port: IcmpPort) -> None:
+        """Send the SYN from a port of which the tracker knows."""
+        opened = context.open(self, self.request.source, self.request.target, socket.SOCK_STREAM)
+        self._socket, self._selector = opened, context.selector
+        context.selector.modify(opened, WRITE, self)
+        _mark(opened, self.request.mark)
+        opened.bind(("", 0))
+        context.tracker.connection(self.number, self.request.source, opened.getsockname()[1])
+        code = opened.connect_ex((str(self.request.target), self.request.port))
+        if code not in (0, errno.EINPROGRESS):
+            self._fail(code)
+
+    def ready(self, events: int) -> None:
+        """Write the request once connected, then read."""
+        assert self._socket is not None
+        assert self._selector is not None
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(code)
+            return
+        try:
+            if events & WRITE:
+                self.connected = True
+                self._selector.modify(self._socket, READ, self)
+                if not self.request.stray:
+                    self.ask()
+            elif data := self._socket.recv(65536):
+                self.received += len(data)
+                if self.received >= self.request.answer:
+                    self.answer.result = "reply"
+            else:
+                self._fail(errno.ECONNRESET)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error.errno or errno.EIO)
+
+    def ask(self) -> None:
+        """Send the request over the open connection."""
+        assert self._socket is not None
+        self.asked = True
+        query = b"/?bytes=%d" % self.request.answer if self.request.answer else b"/"
+        try:
+            self._socket.send(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (query, str(self.request.target).encode()))
+        except OSError as error:
+            self._fail(error.errno or errno.EIO)
+
+    def echo(self, packet: Packet, ttl: int) -> None:
+        """No echo reply is for a connection."""
+
+    def icmp(self, error: IcmpError, quoted: Packet) -> None:
+        """Note who said it; that the connection failed, the socket says."""
+        if self.answer.icmp is None:
+            self.answer.icmp = error
+
+    def close(self, context: Context) -> None:
+        """Close the connection, with a reset rather than a farewell that the next probes would see."""
+        if self._socket is not None:
+            context.selector.unregister(self._socket)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self._socket.close()
+            self._socket = None
+
+    def _fail(self, code: int) -> None:
+        if self.answer.result is None:
+            refused = code in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOPROTOOPT)
+            self.answer.result = "refused" if refused else failed(OSError(code, "")).result
+            self.answer.errno = code
+
+
+@dataclass(slots=True)
+class UdpClient:
+    """One UDP datagram and its echo."""
+
+    number: int
+    request: UdpRequest
+    answer: Answer = field(default_factory=Answer)
+    _socket: socket.socket | None = None
+
+    def start(self, context: Context, port: IcmpPort) -> None:
+        """Send the datagram."""
+        self._socket = context.open(self, self.request.source, self.request.target, socket.SOCK_DGRAM)
+        discover_path_mtu(self._socket, df=self.request.df)
+        _mark(self._socket, self.request.mark)
+        context.tracker.datagram(self.number, (self.request.port,))
+        payload = cookie(self.number).ljust(self.request.size, b"\xaa")
+        try:
+            self._socket.connect((str(self.request.target), self.request.port))
+            self._socket.send(payload)
+        except OSError as error:
+            self.answer = failed(error)
+
+    def ready(self, events: int) -> None:
+        """Take the echo, or the error the socket got."""
+        assert self._socket is not None
+        try:
+            self._socket.recv(65536)
+            self.answer = Answer("reply")
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if self.answer.result is None:
+                self.answer.result = "refused" if error.errno == errno.ECONNREFUSED else failed(error).result
+            self.answer.errno = error.errno
+
+    def echo(self, packet: Packet, ttl: int) -> None:
+        """No echo reply is for a datagram."""
+
+    def icmp(self, error: IcmpError, quoted: Packet) -> None:
+        """Somebody says why there is no answer."""
+        if self.answer.result != "reply":
+            self.answer.result, self.answer.icmp = icmp_result(error), error
+
+    def close(self, context: Context) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            context.selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+
+@dataclass(slots=True)
+class TracerouteClient:
+    """UDP datagrams of growing TTL; the answers are ICMP errors, told apart by the port they quote."""
+
+    number: int
+    request: TracerouteRequest
+    answer: Answer = field(default_factory=Answer)
+    hops: dict[int, IcmpError] = field(default_factory=dict)
+    _socket: socket.socket | None = None
+
+    def start(self, context: Context, port: IcmpPort) -> None:
+        """Send all datagrams."""
+        self._socket = context.open(self, self.request.source, self.request.target, socket.SOCK_DGRAM)
+        context.tracker.datagram(self.number, range(TRACEROUTE_PORT, TRACEROUTE_PORT + self.request.max_hops + 1))
+        try:
+            for ttl in range(1, self.request.max_hops + 1):
+                limit_hops(self._socket, ttl)
+                self._socket.sendto(cookie(self.number).ljust(32, b"\xaa"), (str(self.request.target), TRACEROUTE_PORT + ttl))
+        except OSError as error:
+            self.answer = failed(error)
+
+    def ready(self, events: int) -> None:
+        """Discard what a listener on such a port might say."""
+        assert self._socket is not None
+        try:
+            self._socket.recv(65536)
+        except OSError:
+            return
+
+    def echo(self, packet: Packet, ttl: int) -> None:
+        """No echo reply is for a datagram."""
+
+    def icmp(self, error: IcmpError, quoted: Packet) -> None:
+        """A hop answers."""
+        datagram = quoted.headers[-1]
+        ttl = getattr(datagram, "destination_port", 0) - TRACEROUTE_PORT
+        self.hops.setdefault(ttl, error)
+        last = min((hop for hop, said in self.hops.items() if not said.in_transit), default=None)
+        if last is not None and all(hop in self.hops for hop in range(1, last)):
+            self.answer = Answer("reply" if self.hops[last].refuses else icmp_result(self.hops[last]), icmp=self.hops[last])
+
+    def close(self, context: Context) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            context.selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+
+def internet_checksum(data: bytes) -> int:
+    """Return the Internet checksum of a message (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

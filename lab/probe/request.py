@@ -1,0 +1,77 @@
+"""What a probe asks: one packet or one exchange, from a namespace to an address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class PingRequest:
+    """One ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation."""
+
+    source: str
+    target: Address
+    size: int = 56
+    df: bool = False
+    ttl: int = 64
+    mark: int = 0
+    """Firewall mark of the socket, here and below."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpRequest:
+    """A TCP connection, a short request and its answer of at least `answer` bytes.
+
+    `stray`: before the request, a segment far outside the window is sent where the server is.
+    """
+
+    source: str
+    target: Address
+    port: int
+    mark: int = 0
+    answer: int = 0
+    stray: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UdpRequest:
+    """One UDP datagram of `size` bytes and its echo."""
+
+    source: str
+    target: Address
+    port: int
+    size: int = 32
+    df: bool = False
+    mark: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """An HTTP GET by curl, in the view of the source: its /etc/resolv.conf and, if wanted, its proxy variables."""
+
+    source: str
+    url: str
+    use_environment: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRequest:
+    """A query for A records as the source's stub resolver makes it: search list, ndots, name servers of its /etc/resolv.conf."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TracerouteRequest:
+    """UDP datagrams with growing TTL, all at once."""
+
+    source: str
+    target: Address
+    max_hops: int = 12
+
+
+Request = PingRequest | TcpRequest | UdpRequest | HttpRequest | DnsRequest | TracerouteRequest

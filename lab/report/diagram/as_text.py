@@ -1,0 +1,228 @@
+"""A path picture as text: namespaces side by side, a line for each way, the drop mark at its place; no wider than the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from lab.errors import printable
+from lab.report.diagram.notes import leaving
+from lab.report.diagram.paths import Diagram
+from lab.report.diagram.ways import Way, departure
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Segment = tuple[str, str]
+"""A piece of a line, and the kind of thing it is."""
+
+STYLES = {
+    "name": "bold",
+    "lane": "dim",
+    "request": "cyan",
+    "reply": "green",
+    "error": "yellow",
+    "intended": "dim",
+    "drop": "bold red",
+    "unknown": "bold magenta",
+    "leave": "bold yellow",
+    "story-drop": "bold red",
+    "story-leave": "yellow",
+    "story-quiet": "dim",
+}
+_LABEL = 10
+LONGEST = 18
+"""Longer names are cut."""
+
+
+def text(diagram: Diagram, phase: str | None = None, *, width: int = 100, story: bool = True) -> str:
+    """Return a phase of a path picture as lines of text, none longer than `width` columns; `story` adds what became of the packets."""
+    return "".join("".join(part for part, _ in line).rstrip() + "\n" for line in lines(diagram, phase, width, story=story))
+
+
+def rich_text(diagram: Diagram, phase: str | None = None, *, width: int = 100, story: bool = True) -> Text:
+    """Return the same with the colours of a terminal."""
+    from rich.text import Text
+
+    found = Text()
+    for line in lines(diagram, phase, width, story=story):
+        while line and not line[-1][0].strip():
+            line.pop()
+        if line:
+            line[-1] = (line[-1][0].rstrip(), line[-1][1])
+        found.append_text(Text.assemble(*((part, STYLES.get(kind, "")) for part, kind in line), "\n"))
+    found.right_crop(1)
+    return found
+
+
+def lines(diagram: Diagram, phase: str | None, width: int, *, story: bool) -> Iterator[list[Segment]]:
+    """Yield the lines of a phase, each in segments."""
+    view = diagram.view(phase)
+    for chunk, gap in _chunks(diagram.order, max(width, 40) - _LABEL):
+        columns = _centres(chunk, gap)
+        yield _lanes(diagram, chunk, gap)
+        yield [(" " * _LABEL, ""), ("".join(_cut(name).ljust(len(_cut(name)) + gap) for name in chunk), "name")]
+        for way in diagram.ways[view.name]:
+            goal = diagram.goal(way, view.name)
+            yield _way(way, goal, columns)
+            if goal is not None and leaving(way, goal) is not None:
+                yield _rest(goal, departure(way, goal), columns)
+    if story:
+        for kind, said in diagram.stories[view.name]:
+            mark = {"story-drop": "✗ ", "story-leave": "◇ "}.get(kind, "  ")
+            for number, part in enumerate(textwrap.wrap(printable(said), max(width, 40) - 2, break_on_hyphens=False)):
+                yield [((mark if number == 0 else "  ") + part, kind)]
+
+
+def _cut(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 + 1 :]}"
+
+
+def _chunks(names: Sequence[str], room: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Break the columns into as few rows as fit, with as much room between them as there is."""
+    lengths = [len(_cut(name)) for name in names]
+    for gap in (4, 3, 2, 1):
+        if sum(lengths) + gap * len(names) <= room:
+            yield tuple(names), gap
+            return
+    chunk: list[str] = []
+    for name in names:
+        if chunk and sum(len(_cut(one)) + 2 for one in (*chunk, name)) > room:
+            yield tuple(chunk), 2
+            chunk = []
+        chunk.append(name)
+    yield tuple(chunk), 2
+
+
+def _centres(chunk: Sequence[str], gap: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    at = 0
+    for name in chunk:
+        found[name] = at + len(_cut(name)) // 2
+        at += len(_cut(name)) + gap
+    return found | {"": at}
+
+
+def _lanes(diagram: Diagram, chunk: Sequence[str], gap: int) -> list[Segment]:
+    line, last = " " * _LABEL, None
+    at = _LABEL
+    for name in chunk:
+        lane = _lane(diagram, name)
+        if lane != last:
+            line = line[: at - 1].ljust(at) + lane
+            last = lane
+        at += len(_cut(name)) + gap
+    return [(line[:at], "lane")]
+
+
+def _lane(diagram: Diagram, name: str) -> str:
+    for view in diagram.views:
+        if name in view.state.namespaces:
+            return printable(view.state[name].cluster or "corporate network")
+    return ""
+
+
+class _Canvas:
+    """One line, written character by character."""
+
+    def __init__(self, width: int) -> None:
+        self.cells: list[Segment] = [(" ", "")] * width
+
+    def run(self, start: int, end: int, character: str, kind: str) -> None:
+        for at in range(max(0, min(start, end)), min(len(self.cells), max(start, end) + 1)):
+            self.cells[at] = (character, kind)
+
+    def put(self, at: int, character: str, kind: str) -> None:
+        if 0 <= at < len(self.cells):
+            self.cells[at] = (character, kind)
+
+    def segments(self) -> list[Segment]:
+        found: list[Segment] = []
+        for character, kind in self.cells:
+            if found and found[-1][1] == kind:
+                found[-1] = (found[-1][0] + character, kind)
+            else:
+                found.append((character, kind))
+        return found
+
+
+def _visits(way: Way, columns: dict[str, int]) -> list[tuple[str, int, bool]]:
+    """Return the namespaces on a way with their columns, and whether the packet comes to them inside a tunnel.
+
+    A namespace of another chunk of columns stands beyond the edge on its side.
+    """
+    found: list[tuple[str, int, bool]] = []
+    inside = {
+        number
+        for header in way.headers
+        if header.depth
+        for number in range(int(header.start) + 1, int(header.end) + 1)
+    }  # fmt: skip
+    first = min(at for name, at in columns.items() if name)
+    names = [name for name in way.namespaces if name in columns]
+    if way.origin in columns:
+        found.append((way.origin, columns[way.origin], False))
+    elif names:
+        found.append(("", -1 if way.forward else columns[""], False))
+    for number, stop in enumerate(way.stops):
+        if stop.namespace in columns and stop.device and (not found or found[-1][0] != stop.namespace):
+            found.append((stop.namespace, columns[stop.namespace], number in inside))
+    if (
+        names
+        and way.end.namespace not in columns
+        and not any(way.end.namespace == stop.namespace and not stop.device for stop in way.stops)
+    ):
+        found.append(("", columns[""] if way.forward else first - first - 1, False))
+    return found
+
+
+def _way(way: Way, goal: Way | None, columns: dict[str, int]) -> list[Segment]:
+    canvas = _Canvas(columns[""])
+    visits = _visits(way, columns)
+    plain = "╌" if way.kind == "error" else "─"
+    if goal is not None and way.end.kind != "delivered" and leaving(way, goal) is None:
+        rest = [at for name, at, _ in _visits(goal, columns) if name]
+        if rest and visits:
+            canvas.run(visits[-1][1], rest[-1], "┄", "intended")
+            canvas.put(rest[-1], "○", "intended")
+    for (_, start, _), (_, end, tunnel) in pairwise(visits):
+        canvas.run(start, end, "═" if tunnel else plain, way.kind)
+    onward = 1 if way.forward else -1
+    for (_, start, _), (name, at, _) in pairwise(visits):
+        onward = onward if at == start else 1 if at > start else -1  # a packet may turn back
+        if name:
+            canvas.put(at, "▶" if onward > 0 else "◀", way.kind)
+    if visits and visits[0][0] == way.origin:
+        canvas.put(visits[0][1], "●", way.kind)
+    left = leaving(way, goal)
+    if left is not None and left.namespace in columns:
+        canvas.put(columns[left.namespace], "◇", "leave")
+    if visits and way.end.kind == "delivered" and visits[-1][0] == way.end.namespace and len(visits) > 1:
+        canvas.put(visits[-1][1], "○", way.kind)
+    elif visits and way.end.kind != "delivered" and visits[-1][0]:
+        switch = way.end.namespace not in columns
+        ahead = onward * (2 if switch or visits[-1][0] == way.end.namespace else 0)
+        canvas.run(visits[-1][1] + onward, visits[-1][1] + ahead, plain, way.kind)
+        canvas.put(visits[-1][1] + ahead, "✗" if way.end.kind == "drop" else "?", "error" if way.kind == "error" else way.end.kind)
+    return [(way.kind.ljust(_LABEL), way.kind), *canvas.segments()]
+
+
+def _rest(goal: Way, common: int, columns: dict[str, int]) -> list[Segment]:
+    """Return the line of the intended path, from where the packet left it."""
+    canvas = _Canvas(columns[""])
+    left_at = goal.stops[common - 1].namespace if common else goal.origin
+    names = [name for name in goal.namespaces if name in columns]
+    names = names[names.index(left_at) :] if left_at in names else names
+    ats = [columns[name] for name in names]
+    for start, end in pairwise(ats):
+        canvas.run(start, end, "┄", "intended")
+    for at in ats[1:]:
+        canvas.put(at, "▶" if goal.forward else "◀", "intended")
+    if left_at in names and left_at != goal.end.namespace:
+        canvas.put(columns[left_at], "◇", "leave")
+    if ats and goal.end.kind == "delivered" and goal.end.namespace in columns:
+        canvas.put(columns[goal.end.namespace], "○", "intended")
+    return [("intended".ljust(_LABEL), "intended"), *canvas.segments()]

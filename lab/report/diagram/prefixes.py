@@ -1,0 +1,158 @@
+"""Which prefix wins where: the address space of a node from top to bottom, each route a bar over what it covers, the winner beside it.
+
+The ranges are those that the prefixes of all tables cut; for each the node's own rules and tables are asked, so a table that an earlier
+rule looks into wins over a longer prefix in a later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+
+from lab.errors import InputError
+from lab.forwarding import Network
+from lab.forwarding.fib import Lookup, Query
+from lab.forwarding.packet import ICMP
+from lab.forwarding.why import describe_route, table_name
+from lab.report.diagram.metrics import shortened, shown, width
+from lab.report.diagram.scene import Box, Element, Label, Layer, Scene
+from lab.state import Route, State, Table, Vxlan
+
+_ROW = 18.0
+_BAR = 168.0
+_LEFT = 250.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    first: int
+    last: int
+    answer: Lookup
+
+    @property
+    def text(self) -> str:
+        first, last = IPv4Address(self.first), IPv4Address(self.last)
+        return str(first) if first == last else f"{first} - {last}"
+
+
+def prefixes(state: State, node: str, title: str = "") -> Scene:
+    """Return the routes of a node as a picture. Raises InputError for a node that has no IPv4 route but its own addresses."""
+    namespace = state[node]
+    routes = [route for route in namespace.routes if isinstance(route.destination, IPv4Network) and route.table != Table.LOCAL]
+    if not routes:
+        raise InputError(f"{node!r} has no routes to draw")
+    ranges = list(_ranges(Network(state).node(node), routes))
+    columns = _columns(routes)
+    title = title or shown(f"Routes of {node}: which prefix wins where")
+    depth = max(columns.values()) + 1
+    right = _LEFT + depth * (_BAR + 6) + 14
+    top = 78.0
+    heads = [Label(_LEFT, top - 12, "prefixes, from short to long", "band"), Label(right, top - 12, "who takes the packet", "band")]
+    elements: list[Element] = [Label(18, 26, title, "title"), Label(18, 46, _subtitle(state, node), "subtitle"), *heads]
+    winners = {range_.answer.route for range_ in ranges if range_.answer.route is not None}
+    for number, route in enumerate(sorted(routes, key=lambda route: (columns[route.key], int(route.destination.network_address)))):
+        covered = [n for n, range_ in enumerate(ranges) if _covers(route, range_)]
+        if covered:
+            elements += _bar(number, route, covered, columns[route.key], top, wins=route in winners, tunnel=_tunnel(state, node, route))
+    widest = 0.0
+    for number, range_ in enumerate(ranges):
+        y = top + number * _ROW
+        elements.append(Label(_LEFT - 10, y + 13, range_.text, "axis-fixed", "end"))
+        text = _answer(range_.answer)
+        elements.append(Label(right, y + 13, text, "axis-fixed", title=text))
+        widest = max(widest, width(text, 10, fixed=True))
+    described = "\n".join(f"{range_.text}: {_answer(range_.answer)}" for range_ in ranges)
+    bottom = top + len(ranges) * _ROW
+    note = "A bar that is dashed never wins: a longer prefix, or a table that is asked before, takes all it covers."
+    if any(route not in winners for route in routes):
+        elements.append(Label(18, bottom + 22, note, "story-quiet"))
+    return Scene(max(right + widest + 18, 640.0), bottom + 36, title, Layer("", title, described, tuple(elements)))
+
+
+def _ranges(node: object, routes: Sequence[Route]) -> Iterator[_Range]:
+    """Yield the ranges that the prefixes cut, neighbours with the same route as one, each with what a lookup for it says."""
+    cuts = {0, 1 << 32}
+    for route in routes:
+        first = int(route.destination.network_address)
+        cuts |= {first, first + int(route.destination.num_addresses)}
+    ordered = sorted(cuts)
+    last: _Range | None = None
+    for first, end in pairwise(ordered):
+        middle = first + (end - first) // 2
+        answer = node.fib.lookup(Query(middle, 0, "lo", None, 0, 0, ICMP))  # type: ignore[attr-defined]
+        covering = [
+            route
+            for route in routes
+            if first >= int(route.destination.network_address) and end - 1 <= int(route.destination.broadcast_address)
+        ]
+        found = _Range(first, end - 1, answer)
+        if last is not None and last.answer.route is answer.route and len(covering) <= 1:
+            last = _Range(last.first, end - 1, answer)
+            continue
+        if last is not None:
+            yield last
+        last = found
+    if last is not None:
+        yield last
+
+
+def _covers(route: Route, range_: _Range) -> bool:
+    first, last = int(route.destination.network_address), int(route.destination.broadcast_address)
+    return first <= range_.first and range_.last <= last
+
+
+def _columns(routes: Sequence[Route]) -> dict[object, int]:
+    """Give each route a column to the right of every other that covers it."""
+    found: dict[object, int] = {}
+    for route in sorted(routes, key=lambda route: (route.destination.prefixlen, int(route.destination.network_address), route.table)):
+        above = [column for key, column in found.items() if _holds(key, route)]
+        found[route.key] = max(above, default=-1) + 1
+    return found
+
+
+def _holds(key: object, route: Route) -> bool:
+    assert isinstance(key, tuple)
+    network = key[1]
+    return isinstance(network, IPv4Network) and isinstance(route.destination, IPv4Network) and route.destination.subnet_of(network)
+
+
+def _bar(number: int, route: Route, covered: Sequence[int], column: int, top: float, *, wins: bool, tunnel: bool) -> Iterator[Element]:
+    x = _LEFT + column * (_BAR + 6)
+    y = top + covered[0] * _ROW
+    kind = (
+        "range-gap"
+        if not wins
+        else "range-tunnel"
+        if tunnel
+        else "range-local"
+        if route.type != "unicast" or route.via is None
+        else "range"
+    )
+    table = f" ({table_name(route.table)})" if route.table != Table.MAIN else ""
+    told = shown(describe_route(route))
+    box = Box(f"route-{number}", x, y + 1.5, _BAR, (covered[-1] - covered[0] + 1) * _ROW - 3, kind, told, radius=3)
+    yield box
+    name = "default" if route.destination.prefixlen == 0 else str(route.destination)
+    yield Label(x + 6, y + 13, shortened(f"{name}{table}", _BAR - 12, 10, fixed=True), kind, title=told, owner=box.id)
+
+
+def _tunnel(state: State, node: str, route: Route) -> bool:
+    link = state[node].link(route.device) if route.device else None
+    return link is not None and isinstance(link.kind, Vxlan)
+
+
+def _answer(answer: Lookup) -> str:
+    if answer.route is None:
+        return f"nobody: {answer.error}"
+    rule = f"rule {answer.rule.priority}, " if answer.rule is not None and answer.rule.priority not in (0, 32766, 32767) else ""
+    return shown(f"{rule}{describe_route(answer.route)}")
+
+
+def _subtitle(state: State, node: str) -> str:
+    rules = [rule for rule in state[node].rules if rule.family == 4 and rule.priority not in (0, 32766, 32767)]
+    if not rules:
+        return "one table: the longest prefix wins"
+    asked = ", ".join(f"{rule.priority}" for rule in rules)
+    return f"tables are asked in the order of the rules {asked}, then main; in each the longest prefix wins"

@@ -1,0 +1,94 @@
+"""Whether two phases are the same to those who use the network: every pod pair, every service from every pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Literal
+
+from lab.probe import Outcome, PingRequest, Request, TcpRequest
+from lab.scenario.cast import Cast
+from lab.scenario.questions import seen_in_words
+from lab.scenario.result import CommandsResult, Difference, SameResult
+from lab.state import State, difference
+from lab.state.commands import commands_of
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One thing somebody may want to do in the network."""
+
+    name: str
+    request: Request
+    service: Literal["own cluster's", "another cluster's"] | None = None
+    """Whose service it goes through, if through one."""
+
+
+def flows(cast: Cast) -> Iterator[Flow]:
+    """Yield every ordered pod pair (ping) and every service from every pod (TCP)."""
+    pods = [n.name for n in cast.state if n.role == "pod" and n.listeners]
+    for source in pods:
+        for target in pods:
+            if source != target:
+                yield Flow(f"ping {source} -> {target}", PingRequest(source, cast.address(target)))
+        for item in cast.state.control.of("Service"):
+            spec = item.body.get("spec")
+            ports = spec.get("ports") if isinstance(spec, dict) else None
+            if item.name in cast.names.services and isinstance(ports, list) and ports and isinstance(ports[0], dict):
+                port = int(str(ports[0]["port"]))
+                whose: Literal["own cluster's", "another cluster's"] = (
+                    "own cluster's" if item.cluster == cast.state[source].cluster else "another cluster's"
+                )
+                yield Flow(f"tcp {source} -> service/{item.name}", TcpRequest(source, cast.service_address(item.name), port), whose)
+
+
+def signature(flow: Flow, outcome: Outcome, cast: Cast) -> str:
+    """Say in words how a flow behaves: what its sender sees, whom its receiver sees, and the way it takes.
+
+    A service picks one of its backends at random, so its way is no part of how it behaves. A service of the sender's own cluster may pick
+    the sender itself, which then sees its node; of another's, what counts is whether the sender's own address arrives there.
+    """
+    if flow.service == "another cluster's" and outcome.result == "reply":
+        own = "the sender's own address" if outcome.seen_as == cast.address(flow.request.source) else "another address"
+        return f"reply, seen as {own}"
+    if flow.service is not None:
+        return seen_in_words(outcome)
+    way = f"{' '.join(outcome.interfaces('request'))} / {' '.join(outcome.interfaces('answer'))}"
+    return f"{seen_in_words(outcome)}, seen as {outcome.seen_as}, by {way}"
+
+
+def compare_behaviour(first: tuple[str, Mapping[str, str]], second: tuple[str, Mapping[str, str]]) -> SameResult:
+    """Compare the signatures of all flows in two phases."""
+    (before_name, before), (after_name, after) = first, second
+    different = [
+        Difference(flow, before.get(flow, "not there"), after.get(flow, "not there"))
+        for flow in dict.fromkeys((*before, *after))
+        if before.get(flow) != after.get(flow)
+    ]
+    return SameResult(before_name, after_name, len(before.keys() | after.keys()), tuple(different))
+
+
+def compare_commands(first: tuple[str, State], second: tuple[str, State], *, with_diffs: bool = False) -> CommandsResult:
+    """List the commands that lead from the state of one phase to that of another, on demand with the difference of the configurations."""
+    commands = [(command.namespace or "", command.text) for command in commands_of(difference(first[1], second[1]))]
+    return CommandsResult(first[0], second[0], tuple(commands), tuple(_diffs(first, second)) if with_diffs else ())
+
+
+def _diffs(first: tuple[str, State], second: tuple[str, State]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield, for each namespace that differs, the commands that make it before and after as a unified diff."""
+    before, after = _configurations(first[1]), _configurations(second[1])
+    for name in dict.fromkeys((*before, *after)):
+        files = (f"{name} ({first[0]})", f"{name} ({second[0]})")
+        lines = tuple(unified_diff(before.get(name, []), after.get(name, []), *files, lineterm="", n=1))
+        if lines:
+            yield name, lines
+
+
+def _configurations(state: State) -> dict[str, list[str]]:
+    """Return the commands that make a state, line by line, for each of its namespaces."""
+    found: dict[str, list[str]] = {}
+    for command in commands_of(state):
+        if command.namespace is not None:
+            found.setdefault(command.namespace, []).extend(command.text.splitlines())
+    return found

@@ -1,0 +1,38 @@
+"""Counters of the kernel and of nft rules: their names, and by how much they moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lab.state.nft import Counter, NftTable
+
+Counters = Mapping[str, Mapping[str, int]]
+"""By namespace, by name as nstat(8) prints it."""
+
+RULE = "rule/"
+"""What the name of a rule's counter begins with; the rule's comment follows."""
+
+
+def rule_counters(tables: Iterable[NftTable]) -> dict[str, int]:
+    """Return the packets that every commented rule with a counter has counted; rules of one comment are added up."""
+    found: dict[str, int] = {}
+    rules = (rule for table in tables for chain in table.chains for rule in chain.rules if rule.comment)
+    for rule in rules:
+        for statement in rule.statements:
+            if isinstance(statement, Counter):
+                name = f"{RULE}{rule.comment}"
+                found[name] = found.get(name, 0) + statement.packets
+    return found
+
+
+def find_counter(name: str, counters: Mapping[str, int]) -> str | None:
+    """Return the counter a name means: as nstat(8) prints it, or without the group it begins with (``IPReversePathFilter``)."""
+    return next((candidate for candidate in (name, f"TcpExt{name}", f"IpExt{name}", f"Ip{name}") if candidate in counters), None)
+
+
+def moved_counters(before: Counters, after: Counters) -> dict[str, dict[str, int]]:
+    """Return by how much each counter moved."""
+    return {
+        name: {counter: value - before.get(name, {}).get(counter, 0) for counter, value in counters.items()}
+        for name, counters in after.items()
+    }

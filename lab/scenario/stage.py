@@ -1,0 +1,161 @@
+"""A running lab: what the kernel holds, what runs in it, and eyes on its packets, brought from state to state."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from lab.errors import InputError, LabError, Place
+from lab.kernel.engine import Engine
+from lab.kernel.listening import with_listening
+from lab.kernel.recognition import as_stated
+from lab.kernel.sandbox import Sandbox
+from lab.probe import Observer, Outcome, Prober, Request, Responder, Services, open_observer
+from lab.scenario.changes import Live
+from lab.scenario.counters import rule_counters
+from lab.scenario.record import Recorder
+from lab.spec.changes import NftChange, ProcessChange, RunChange
+from lab.state import State
+
+if TYPE_CHECKING:
+    from lab.kernel.mininet.network import MininetNetwork
+
+EngineName = Literal["lab", "mininet"]
+"""Who makes nodes and cables: the lab itself, or Mininet's classes."""
+
+_NFT_SECONDS = 30
+"""How long an nft script may take."""
+
+
+class RunningLab:
+    """A lab that runs in a sandbox. Use it as a context manager: entering starts the services, leaving ends everything."""
+
+    def __init__(self, sandbox: Sandbox, *, bpf: bool | None = None, engine: EngineName = "lab") -> None:
+        self.sandbox = sandbox
+        self.mininet: MininetNetwork | None = None
+        """Mininet's picture of the lab, where its classes make nodes and cables."""
+        self.engine = Engine(sandbox)
+        self.services = Services(sandbox, Responder(sandbox))
+        self.target = State()
+        self.recorder: Recorder | None = None
+        """Records every packet, where somebody wants to have them; to be set before the lab reaches its first state."""
+        self._bpf = bpf
+        self._builder = engine
+        self._observer: Observer | None = None
+        self._prober: Prober | None = None
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._builder == "mininet":
+            from lab.kernel.mininet.network import MininetNetwork
+
+            self.mininet = MininetNetwork(self.sandbox)
+        self.services.responder.start()
+        self._closing.callback(self.engine.close)
+        self._closing.callback(self.services.close)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closing.close()
+
+    @property
+    def sees_drops(self) -> bool:
+        """Whether the kernel's own drop reports are heard."""
+        return self._observer is not None and self._observer.sees_drops
+
+    def reach(self, state: State, actions: Sequence[Live] = (), *, keep_connections: bool = False) -> None:
+        """Bring the lab to a state by the difference from what it is in, then take the actions only a running lab can take."""
+        if self.mininet is not None:
+            self.mininet.prepare(state, self.engine)
+        self.engine.apply(state)
+        self.target = state
+        self.services.start_all()
+        self.services.reconcile(state)
+        for action in actions:
+            for name in action.on:
+                self._act(name, action)
+        if any(not isinstance(action.change, ProcessChange) for action in actions):
+            self.engine.refresh()
+        if not keep_connections:
+            self.engine.flush()
+        self._watch(state)
+
+    def probe(self, requests: Sequence[Request]) -> tuple[Outcome, ...]:
+        """Send probes, all at once, and return what came of each."""
+        return self._opened_prober().run(self.target, requests) if requests else ()
+
+    def record(self, phase: str) -> None:
+        """Write down what was seen so far, as of a phase."""
+        if self.recorder is not None and self._observer is not None:
+            self._opened_prober().drain()
+            self.recorder.phase, self.recorder.epoch_ns = phase, self._observer.epoch_ns
+            self.recorder.flush()
+
+    def read_back(self) -> State:
+        """Return what the kernel holds now, with the control plane of the target beside it, and what listens of what should."""
+        return with_listening(self.engine.read_back(), self.sandbox)
+
+    def refresh(self) -> State:
+        """Read back what the kernel holds, whoever changed it, with links that came meanwhile watched too."""
+        found = with_listening(self.engine.refresh(), self.sandbox)
+        self._watch(found)
+        return found
+
+    def take_over(self) -> State:
+        """Return what the kernel holds now, in the terms of what was meant, and let the next `reach` start from there.
+
+        For when somebody else has been at the network: what he left as it was is what was meant, and the rest is what was read.
+        """
+        found = self.engine.refresh()
+        self._watch(found)
+        return as_stated(found, self.target)
+
+    def counters(self, namespaces: Iterable[str] | None = None) -> dict[str, Mapping[str, int]]:
+        """Return the kernel's counters of some namespaces, or of all."""
+        return dict(self.engine.counters(namespaces))
+
+    def rule_counters(self, namespaces: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return, by namespace, what the commented rules of some namespaces have counted, as ``rule/COMMENT``."""
+        return {name: rule_counters(tables) for name, tables in self.engine.rule_sets(namespaces).items()}
+
+    def program_log(self, namespace: str, program: str, file: str) -> str:
+        """Return what a program has written to a file of its folder, empty when it does not run."""
+        return self.services.read_file(namespace, program, file)
+
+    def _watch(self, state: State) -> None:
+        if self._observer is None:
+            self._observer = open_observer(self.sandbox, state.namespaces, bpf=self._bpf)
+            self._closing.callback(self._observer.close)
+        else:
+            self._observer.watch(state.namespaces)
+
+    def _opened_prober(self) -> Prober:
+        if self._prober is None:
+            assert self._observer is not None, "a lab is probed after it has reached a state"
+            self._prober = Prober(self.sandbox, self._observer, self.counters, asks=self.engine.asks_for_neighbours, recorder=self.recorder)
+        return self._prober
+
+    def _act(self, name: str, action: Live) -> None:
+        match action.change:
+            case RunChange(commands=commands, timeout=timeout):
+                for command in commands:
+                    self._run(name, shlex.split(command), action.place, timeout)
+            case NftChange(script=script):
+                self._run(name, ["nft", "-f", "-"], action.place, _NFT_SECONDS, script)
+            case ProcessChange(name=process, action="stop"):
+                self.services.stop(name, process)
+            case ProcessChange(name=process):
+                self.services.start(name, process, self.target)
+
+    def _run(self, name: str, argv: Sequence[str], place: Place, seconds: int, text: str = "") -> None:
+        try:
+            ended = self.sandbox.run(name, argv, seconds=seconds, text=text, confined=True)
+        except LabError as error:
+            error.hint = error.hint or "a command of a scenario has to end; `timeout:` gives it more seconds"
+            raise error.at(place) from None
+        if ended.returncode:
+            said = (ended.stdout + ended.stderr).strip()
+            raise InputError(f"`{shlex.join(argv)}` failed in {name!r} with code {ended.returncode}: {said}", place=place)

@@ -1,0 +1,258 @@
+"""Changes at kernel level: what an operator, a fault or another program does to a namespace behind the control planes' backs.
+
+Every change says `on`: the names of the namespaces it touches; ``*`` and ``?`` stand for any characters (``c1-w*``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from lab.spec.values import (
+    Address,
+    AnyAddress,
+    AnyInterface,
+    AnyNetwork,
+    Destination,
+    DeviceName,
+    Line,
+    Mac,
+    Many,
+    Model,
+    Mtu,
+    OneOf,
+    Selector,
+    SysctlPath,
+    SysctlValue,
+    TableId,
+    Unsigned,
+)
+
+
+class Change(Model):
+    """Base of all changes."""
+
+    on: Many[Selector] = Field(min_length=1)
+    """The namespaces it is made in; `*` and `?` stand for any characters."""
+
+
+class RouteChange(Change):
+    """Replaces a route (adds it where there is none) or deletes it, as ``ip route replace`` and ``ip route del`` do."""
+
+    action: Literal["replace", "delete"] = "replace"
+    """What happens to the route; `delete` looks at `to` and `table` only."""
+    to: Destination
+    """Where it leads: a network, or `default`."""
+    table: TableId = 254
+    """Its table; 254 is main."""
+    type: Literal["unicast", "blackhole", "unreachable", "prohibit", "throw"] = "unicast"
+    """What happens to a packet (ip-route(8))."""
+    via: AnyAddress | None = None
+    """The next hop."""
+    device: DeviceName | None = None
+    """The device. By default the one whose subnet holds the next hop."""
+    source: AnyAddress | None = None
+    """The source address preferred by local programs."""
+    metric: Unsigned = 0
+    """Its metric; the smallest wins."""
+    protocol: Annotated[int, Field(ge=0, le=255)] = 4
+    """Who made it (/etc/iproute2/rt_protos); 4 is static."""
+    scope: Literal["global", "link", "host"] | None = None
+    """Its scope. By default link where there is no next hop, global otherwise."""
+    onlink: bool = False
+    """Whether the next hop counts as on the device's link, whatever its addresses say."""
+    mtu: Mtu | None = None
+    """The path MTU it states, in bytes."""
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> RouteChange:
+        if self.action == "replace" and self.type == "unicast" and self.via is None and self.device is None:
+            raise ValueError("a route needs `via` or `device`, or a `type` that needs no way out")
+        if self.type != "unicast" and (self.via is not None or self.device is not None):
+            raise ValueError(f"a route of type {self.type} has neither `via` nor `device`")
+        return self
+
+
+class RuleChange(Change):
+    """Adds or deletes a policy routing rule, as ``ip rule`` does."""
+
+    action: Literal["add", "delete"] = "add"
+    """What happens to the rule; `delete` looks for one that is the same in everything."""
+    priority: Unsigned
+    """Its priority; the smallest comes first. The kernel's own are 0 (local), 32766 (main) and 32767 (default)."""
+    table: TableId | None = None
+    """The table to look in."""
+    type: Literal["lookup", "blackhole", "unreachable", "prohibit"] = "lookup"
+    """What happens to a packet it matches."""
+    source: AnyNetwork | None = None
+    """The network of the source address. By default any."""
+    destination: AnyNetwork | None = None
+    """The network of the destination address. By default any."""
+    iif: DeviceName | None = None
+    """The device a packet came by; `lo` for packets of this namespace."""
+    oif: DeviceName | None = None
+    """The device a program's socket is bound to."""
+    mark: Unsigned | None = None
+    """The packet's mark."""
+    mask: Unsigned = 0xFFFFFFFF
+    """Which bits of the mark are compared."""
+
+    @model_validator(mode="after")
+    def _names_a_table(self) -> RuleChange:
+        if (self.type == "lookup") != (self.table is not None):
+            raise ValueError(
+                "a rule needs the `table` it looks in" if self.table is None else f"a rule of type {self.type} looks in no table"
+            )
+        return self
+
+
+class SysctlChange(Change):
+    """Writes a sysctl."""
+
+    name: SysctlPath
+    """Its path below /proc/sys, as `net/ipv4/conf/vxlan.calico/rp_filter`."""
+    value: SysctlValue
+    """What is written."""
+
+
+class LinkChange(Change):
+    """Changes or deletes a link."""
+
+    device: DeviceName
+    """The link."""
+    mtu: Mtu | None = None
+    """Its new MTU, in bytes."""
+    mac: Mac | None = None
+    """Its new MAC address."""
+    state: Literal["up", "down", "deleted"] | None = None
+    """Whether it goes up, down, or away."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> LinkChange:
+        if self.mtu is None and self.mac is None and self.state is None:
+            raise ValueError("nothing changes: `mtu`, `mac` or `state` is missing")
+        return self
+
+
+class AddressChange(Change):
+    """Adds or deletes an address."""
+
+    action: Literal["add", "delete"] = "add"
+    """What happens to the address."""
+    device: DeviceName
+    """The link."""
+    address: AnyInterface
+    """The address with the length of its prefix."""
+
+
+class NeighbourChange(Change):
+    """Sets or deletes a permanent neighbour entry."""
+
+    action: Literal["replace", "delete"] = "replace"
+    """What happens to the entry."""
+    device: DeviceName
+    """The link."""
+    address: AnyAddress
+    """The neighbour's address."""
+    mac: Mac | None = None
+    """The neighbour's MAC address; `delete` needs none."""
+
+    @model_validator(mode="after")
+    def _has_a_mac(self) -> NeighbourChange:
+        if self.action == "replace" and self.mac is None:
+            raise ValueError("a neighbour entry needs its `mac`")
+        return self
+
+
+class FdbChange(Change):
+    """Adds or deletes an FDB entry of a VXLAN device."""
+
+    action: Literal["append", "delete"] = "append"
+    """What happens to the entry."""
+    device: DeviceName
+    """The VXLAN device."""
+    mac: Mac
+    """The MAC address; 00:00:00:00:00:00 for what has no entry of its own."""
+    destination: Address
+    """The VTEP that frames for it are sent to."""
+
+
+class NftChange(Change):
+    """Runs an nft(8) script in the namespace, in one transaction."""
+
+    script: str = Field(min_length=1)
+    """The script."""
+
+
+class ProcessChange(Change):
+    """Stops or starts a program or a listener."""
+
+    name: Line
+    """Its name: `dnsmasq`, `tinyproxy`, or a listener's as `tcp-8080`."""
+    action: Literal["stop", "start"]
+    """What happens to it."""
+
+
+_XTABLES: Final = ("arptables", "ebtables", "ip6tables", "ip6tables-restore", "ipset", "iptables", "iptables-restore")
+PROGRAMS: Final = frozenset({"arp", "bridge", "conntrack", "ethtool", "ip", "nft", "sysctl", "tc", *_XTABLES})
+"""What a literal command may be: the programs one configures a Linux network with."""
+
+
+class RunChange(Change):
+    """Runs commands in the namespace: `ip`, `bridge`, `nft`, `sysctl`, `tc` and the like. Each must succeed.
+
+    They are split as a shell splits them, and no shell runs them. They can configure the namespace's network, and write no file.
+    """
+
+    commands: Many[Line] = Field(min_length=1)
+    """The commands, as `ip route del 10.42.0.0/16`."""
+    timeout: Annotated[int, Field(ge=1, le=600)] = 10
+    """How many seconds each may take."""
+
+
+AnyChange = (
+    RouteChange
+    | RuleChange
+    | SysctlChange
+    | LinkChange
+    | AddressChange
+    | NeighbourChange
+    | FdbChange
+    | NftChange
+    | ProcessChange
+    | RunChange
+)
+
+
+class ChangeItem(OneOf):
+    """A change at kernel level: exactly one of these."""
+
+    what: ClassVar[str] = "kind of change"
+
+    route: RouteChange | None = None
+    """A route is replaced or deleted."""
+    rule: RuleChange | None = None
+    """A policy routing rule is added or deleted."""
+    sysctl: SysctlChange | None = None
+    """A sysctl is written."""
+    link: LinkChange | None = None
+    """A link changes or goes."""
+    address: AddressChange | None = None
+    """An address comes or goes."""
+    neighbour: NeighbourChange | None = None
+    """A neighbour entry is set or deleted."""
+    fdb: FdbChange | None = None
+    """An FDB entry comes or goes."""
+    nft: NftChange | None = None
+    """An nft script is run."""
+    process: ProcessChange | None = None
+    """A program stops or starts."""
+    run: RunChange | None = None
+    """Literal commands are run."""
+
+    @property
+    def change(self) -> AnyChange:
+        """The one change this entry holds."""
+        value: AnyChange = getattr(self, self.kind)
+        return value

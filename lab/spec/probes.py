@@ -1,0 +1,164 @@
+"""Probes that a phase sends, and what each must find.
+
+`from` and `to` name namespaces; ``*`` and ``?`` stand for any characters (``c1-*-a``). `to` may also be an address, or
+``service/NAME`` for a service's ClusterIP. Every pair is probed (a namespace is not paired with itself). An interface
+is written ``NAMESPACE:DEVICE``, with the same wildcards.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from lab.spec.values import AnyAddress, DnsName, Hop, InterfaceName, Line, Many, Model, Port, Selector, Url
+
+Result = Literal["reply", "refused", "unreachable", "stalled", "silence", "error"]
+IcmpCode = Literal[
+    "net-unreachable",
+    "host-unreachable",
+    "port-unreachable",
+    "protocol-unreachable",
+    "fragmentation-needed",
+    "admin-prohibited",
+    "host-prohibited",
+    "net-prohibited",
+    "ttl-exceeded",
+    "no-route",
+    "addr-unreachable",
+    "policy-fail",
+    "reject-route",
+    "packet-too-big",
+]
+SeenAs = Literal["sender", "node", "another"] | AnyAddress | InterfaceName
+"""The source address that the receiver sees: the sender's own, its node's, any but the sender's, a given one, or an interface's."""
+Selectors = Annotated[Many[Selector], Field(min_length=1)]
+
+
+class CounterChange(Model):
+    """By how much a counter of a namespace moves while the probe runs alone."""
+
+    node: Selector
+    """The namespace, by its name."""
+    name: Line
+    """The counter, as nstat(8) calls it: `IcmpOutDestUnreachs`; before `IPReversePathFilter` its `TcpExt` may be left out."""
+    change: int
+    """By how much it moves."""
+
+
+class ProbeExpectation(Model):
+    """What all probes have: who sends, to whom, and what must be seen."""
+
+    source: Selectors = Field(alias="from")
+    """Who sends: namespaces, in which `*` and `?` stand for any characters."""
+    to: Selectors
+    """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
+    ipv6: bool = False
+    """Whether namespaces are reached at their IPv6 address."""
+    result: Result = "reply"
+    """What the sender gets."""
+    icmp_source: AnyAddress | None = None
+    """Who sends the ICMP error."""
+    icmp: IcmpCode | None = None
+    """Which ICMP error the sender gets."""
+    crosses: Many[InterfaceName] = ()
+    """Interfaces, as `NAMESPACE:DEVICE`, that the request is seen on, in an outer or an inner header; all of them. For the namespace
+    may stand {node}, {peer_node}, {gateway} or {peer_gateway}: the sender's or the target's node, or the gateway of its cluster."""
+    never_crosses: Many[InterfaceName] = ()
+    """Interfaces that nothing of the probe is seen on. Counts only where such a probe was seen in another phase, and this one left."""
+    reply_crosses: Many[InterfaceName] = ()
+    """Interfaces that the answer is seen on, all of them."""
+    seen_as: SeenAs | None = None
+    """The source address of the request where it was received last: the sender's own, its node's, any but the sender's, a given
+    address, or an interface's (`NAMESPACE:DEVICE`)."""
+    lost_at: InterfaceName | None = None
+    """The interface where request or answer ends."""
+    counter: CounterChange | None = None
+    """A counter that moves. The probe is sent alone."""
+
+    @model_validator(mode="after")
+    def _agrees_with_its_result(self) -> ProbeExpectation:
+        if self.result == "reply":
+            for key in ("icmp", "icmp_source", "lost_at"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"a probe that gets its reply has no `{key}`; `result` says what it gets instead")
+        return self
+
+
+class Ping(ProbeExpectation):
+    """ICMP echo."""
+
+    ttl: Annotated[int, Field(ge=1, le=255)] | None = None
+    """The TTL of the answer as the sender gets it."""
+    size: Annotated[int, Field(ge=0, le=65507)] = 56
+    """Bytes of data in the request."""
+    df: bool = False
+    """Whether routers may not fragment it."""
+
+
+class Tcp(ProbeExpectation):
+    """A TCP connection, and one request and its answer over it."""
+
+    port: Port = 8080
+    """The port to connect to."""
+    bytes: Annotated[int, Field(ge=1, le=100000)] | None = None
+    """How many bytes of answer are asked for. `stalled` is a connection that is open and whose data do not come. By default a few hundred;
+    from 1500 on they are segments of full size."""
+    stray: bool = False
+    """Whether the server's kernel, once the connection is open, is made to send one segment that lies far outside the window."""
+    errno: Literal["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EINVAL"] | None = None
+    """What connect(2) fails with."""
+
+
+class Udp(ProbeExpectation):
+    """A UDP datagram and its echo."""
+
+    port: Port = 8080
+    """The port to send to."""
+    size: Annotated[int, Field(ge=8, le=65507)] = 32
+    """Bytes of data in the datagram."""
+    df: bool = False
+    """Whether routers may not fragment it."""
+
+
+class Http(Model):
+    """An HTTP request by curl's rules: through the proxy of the sender's environment, where NO_PROXY does not exempt it."""
+
+    source: Selectors = Field(alias="from")
+    """Who asks: namespaces, in which `*` and `?` stand for any characters."""
+    url: Url
+    """What is asked for."""
+    status: Annotated[int, Field(ge=100, le=599)] | None = 200
+    """The status of the answer; null: no answer comes."""
+    use_environment: bool = True
+    """Whether the sender heeds its HTTP_PROXY and NO_PROXY."""
+    via_proxy: bool | None = None
+    """Whether it is a proxy that the sender talks to."""
+    seen_as: SeenAs | None = None
+    """The client address that the server sees: the sender's own, its node's, any but the sender's, a given address, or an interface's."""
+
+
+class Dns(Model):
+    """A DNS query to the server of the sender's resolv.conf."""
+
+    source: Selectors = Field(alias="from")
+    """Who asks: namespaces, in which `*` and `?` stand for any characters."""
+    name: DnsName
+    """The name whose address is asked for."""
+    answers: Many[Selector] | None = None
+    """What the answer holds, in any order: addresses, or services as `service/NAME`; empty: nothing. By default anything."""
+    rcode: Literal["NOERROR", "NXDOMAIN", "REFUSED", "SERVFAIL"] | None = "NOERROR"
+    """The response code; null: no answer comes."""
+
+
+class Traceroute(Model):
+    """Probes with growing TTL, as traceroute(8) sends them."""
+
+    source: Selectors = Field(alias="from")
+    """Who sends: namespaces, in which `*` and `?` stand for any characters."""
+    to: Selectors
+    """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
+    ipv6: bool = False
+    """Whether namespaces are reached at their IPv6 address."""
+    hops: Many[Hop] = Field(min_length=1)
+    """The addresses that answer, in order; `*` where nobody does."""

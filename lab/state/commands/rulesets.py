@@ -1,0 +1,149 @@
+"""nft rule sets as commands: one transaction for each namespace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lab.state.commands.command import Command
+from lab.state.nft import Chain, NftMap, NftSet, NftTable
+from lab.state.nft_difference import RuleEdit, TableDifference
+from lab.state.nftables import has_text, rule_text, table_objects, table_text
+from lab.state.nftables.text import chain_header, elements_text, map_header, pairs_text, set_header
+from lab.state.provenance import UNKNOWN
+
+
+def change_tables(namespace: str, found: Sequence[TableDifference]) -> Iterator[Command]:
+    """Yield what turns one rule set into another: as text in one transaction, as JSON where nft(8) has no words for it."""
+    worded = [one for one in found if one.after is None or has_text(one.after)]
+    if worded:
+        lines = [line for one in worded for line in table_script(one)]
+        yield Command(namespace, ("nft", "-f", "-"), "\n".join(lines) + "\n", _why(worded))
+    wordless = [one for one in found if one not in worded]
+    if wordless:
+        document = {"nftables": [step for one in wordless for step in _document(one)]}
+        yield Command(namespace, ("nft", "-j", "-f", "-"), json.dumps(document, indent=1), _why(wordless))
+
+
+def _why(found: Sequence[TableDifference]) -> Any:
+    table = found[0].after or found[0].before
+    return table.provenance if table is not None else UNKNOWN
+
+
+def _document(found: TableDifference) -> Iterator[dict[str, Any]]:
+    """Replace a table as a whole."""
+    if found.before is not None:
+        yield {"delete": {"table": {"family": found.family, "name": found.name}}}
+    if found.after is not None:
+        yield from ({"add": thing} for thing in table_objects(found.after))
+
+
+# -- text ----------------------------------------------------------------------------------------------------------
+
+
+def table_script(found: TableDifference) -> Iterator[str]:
+    """Yield the lines of an `nft -f` script that turns one table into another.
+
+    Only what differs is touched, so that counters of other rules live on. A rule is deleted by its handle where that is
+    known; otherwise its chain is written anew. A set whose type differs cannot be changed while rules use it: then the
+    whole table is replaced.
+    """
+    where = f"{found.family} {found.name}"
+    if found.before is None or found.after is None or _retyped(found):
+        if found.before is not None:
+            yield f"delete table {where}"
+        if found.after is not None:
+            yield from table_text(found.after).splitlines()
+        return
+    rewritten = {after.name: after for before, after in found.rebased if not _same_hook(before, after)}
+    for name, chain in rewritten.items():
+        yield f"flush chain {where} {name}"
+        yield f"delete chain {where} {name}"
+        yield f"add chain {where} {name} {{ {chain_header(chain)} }}"
+    for chain in (*found.added_chains, *(after for _, after in found.rebased if after.name not in rewritten)):
+        yield f"add chain {where} {chain.name}" + (f" {{ {chain_header(chain)} }}" if chain.hook else "")
+    for container in found.added_sets:
+        yield from _added_set(where, container)
+    for before, after in found.changed_sets:
+        yield from _changed_elements(where, before, after)
+    for chain in (*found.added_chains, *rewritten.values()):
+        yield from (f"add rule {where} {chain.name} {rule_text(rule, found.family)}" for rule in chain.rules)
+    yield from _edited_rules(found, where, skip=set(rewritten))
+    yield from (f"flush chain {where} {chain.name}" for chain in found.removed_chains)
+    for gone in found.removed_sets:
+        yield f"delete {_word(gone)} {where} {gone.name}"
+    yield from (f"delete chain {where} {chain.name}" for chain in found.removed_chains)
+
+
+def _same_hook(before: Chain, after: Chain) -> bool:
+    """Whether a base chain is called at the same place: then its policy can be changed as it stands."""
+    return (before.type, before.hook, before.priority, before.device) == (after.type, after.hook, after.priority, after.device)
+
+
+def _retyped(found: TableDifference) -> bool:
+    return any(_declaration(before) != _declaration(after) for before, after in found.changed_sets)
+
+
+def _declaration(container: NftSet | NftMap) -> tuple[object, ...]:
+    flags = set(container.flags) - {"dynamic"}
+    return type(container), container.key, getattr(container, "value", None), flags
+
+
+def _word(container: NftSet | NftMap) -> str:
+    return "set" if isinstance(container, NftSet) else "map"
+
+
+def _added_set(where: str, container: NftSet | NftMap) -> Iterator[str]:
+    header = set_header(container) if isinstance(container, NftSet) else map_header(container)
+    yield f"add {_word(container)} {where} {container.name} {{ {' '.join(f'{line};' for line in header)} }}"
+    if container.elements:
+        yield f"add element {where} {container.name} {_elements(container)}"
+
+
+def _changed_elements(where: str, before: NftSet | NftMap, after: NftSet | NftMap) -> Iterator[str]:
+    """Yield what changes the elements of a set. One that joins its intervals is filled anew: what it holds may be joined."""
+    if isinstance(before, NftSet) and isinstance(after, NftSet) and not (before.auto_merge or after.auto_merge):
+        gone = tuple(element for element in before.elements if element not in after.elements)
+        come = tuple(element for element in after.elements if element not in before.elements)
+        if gone:
+            yield f"delete element {where} {after.name} {elements_text(gone, after.key)}"
+        if come:
+            yield f"add element {where} {after.name} {elements_text(come, after.key)}"
+        return
+    if before.elements:
+        yield f"flush {_word(after)} {where} {after.name}"
+    if after.elements:
+        yield f"add element {where} {after.name} {_elements(after)}"
+
+
+def _elements(container: NftSet | NftMap) -> str:
+    if isinstance(container, NftSet):
+        return elements_text(container.elements, container.key)
+    return pairs_text(container.elements, container.key, tuple(container.value.split(" . ")))
+
+
+def _edited_rules(found: TableDifference, where: str, skip: set[str]) -> Iterator[str]:
+    edited: dict[str, list[RuleEdit]] = {}
+    for edit in found.rules:
+        if edit.chain not in skip:
+            edited.setdefault(edit.chain, []).append(edit)
+    before, after = _chains(found.before), _chains(found.after)
+    for name, edits in edited.items():
+        removed = [edit.rule for edit in edits if not edit.added]
+        added = [edit for edit in edits if edit.added]
+        appended = not added or added[0].position == len(before[name].rules) - len(removed)
+        if removed and (any(rule.handle is None for rule in removed) or not appended):
+            yield f"flush chain {where} {name}"
+            yield from (f"add rule {where} {name} {rule_text(rule, found.family)}" for rule in after[name].rules)
+            continue
+        yield from (f"delete rule {where} {name} handle {rule.handle}" for rule in removed)
+        for edit in added:
+            # `add ... index N` adds behind the rule at N, which counts from 0; the rules added before count as well.
+            place = "insert rule" if edit.position == 0 else "add rule"
+            index = "" if appended or edit.position == 0 else f" index {edit.position - 1}"
+            yield f"{'add rule' if appended else place} {where} {name}{index} {rule_text(edit.rule, found.family)}"
+
+
+def _chains(table: NftTable | None) -> dict[str, Chain]:
+    return {chain.name: chain for chain in table.chains} if table is not None else {}

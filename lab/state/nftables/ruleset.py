@@ -1,0 +1,162 @@
+"""Whole rule sets to and from the JSON of libnftables-json(5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, Verdict
+from lab.state.nftables.expressions import decode_expression, decode_pair, encode_expression, encode_pair
+from lab.state.nftables.statements import decode_statement, encode_statement
+from lab.state.nftables.values import canonical_elements
+
+FAMILIES: tuple[Family, ...] = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
+
+# -- encoding ------------------------------------------------------------------------------------------------------
+
+
+def to_json(tables: Iterable[NftTable]) -> dict[str, Any]:
+    """Return the commands that make these tables where none of them exists, as one libnftables document."""
+    return {"nftables": [{"add": command} for table in tables for command in table_objects(table)]}
+
+
+def table_objects(table: NftTable) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a table in the order in which they can be added: each after everything it refers to."""
+    yield {"table": {"family": table.family, "name": table.name}}
+    yield from (chain_object(table, chain) for chain in table.chains)
+    yield from (set_object(table, nft_set) for nft_set in table.sets)
+    yield from (map_object(table, nft_map) for nft_map in table.maps)
+    yield from (rule_object(table, chain.name, rule) for chain in table.chains for rule in chain.rules)
+
+
+def chain_object(table: NftTable, chain: Chain) -> dict[str, Any]:
+    """Return a chain without its rules."""
+    body: dict[str, Any] = {"family": table.family, "table": table.name, "name": chain.name}
+    if chain.hook is not None:
+        body |= {"type": chain.type, "hook": chain.hook, "prio": chain.priority or 0, "policy": chain.policy or "accept"}
+    if chain.device is not None:
+        body["dev"] = chain.device
+    return {"chain": body}
+
+
+def rule_object(table: NftTable, chain: str, rule: NftRule) -> dict[str, Any]:
+    """Return a rule, ready to be added to the end of a chain."""
+    body: dict[str, Any] = {
+        "family": table.family,
+        "table": table.name,
+        "chain": chain,
+        "expr": [encode_statement(statement, table.family) for statement in rule.statements],
+    }
+    return {"rule": body | {"comment": rule.comment} if rule.comment is not None else body}
+
+
+def set_object(table: NftTable, nft_set: NftSet) -> dict[str, Any]:
+    """Return a named set with its elements, merged where that is wanted: nft 1.0.6 overlooks `auto-merge` in JSON."""
+    body = _container(table, nft_set)
+    elements = nft_set.elements
+    if nft_set.auto_merge:
+        body["auto-merge"] = True
+        elements = canonical_elements(elements, nft_set.key, merge=True)
+    if elements:
+        body["elem"] = [encode_expression(element) for element in elements]
+    return {"set": body}
+
+
+def map_object(table: NftTable, nft_map: NftMap) -> dict[str, Any]:
+    """Return a named map with its elements.
+
+    nft 1.0.6 reads no map whose values are concatenated as JSON, later releases do; as text all of them do.
+    """
+    parts = nft_map.value.split(" . ")
+    body = _container(table, nft_map) | {"map": parts if len(parts) > 1 else nft_map.value}
+    if nft_map.elements:
+        body["elem"] = [encode_pair(key, value) for key, value in nft_map.elements]
+    return {"map": body}
+
+
+def _container(table: NftTable, container: NftSet | NftMap) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "family": table.family,
+        "table": table.name,
+        "name": container.name,
+        "type": list(container.key) if len(container.key) > 1 else container.key[0],
+    }
+    return body | {"flags": list(container.flags)} if container.flags else body
+
+
+# -- decoding ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Table:
+    """A table while its objects arrive."""
+
+    family: Family
+    name: str
+    chains: dict[str, Chain] = field(default_factory=dict)
+    rules: dict[str, list[NftRule]] = field(default_factory=dict)
+    sets: list[NftSet] = field(default_factory=list)
+    maps: list[NftMap] = field(default_factory=list)
+
+    def done(self) -> NftTable:
+        chains = tuple(replace(chain, rules=tuple(self.rules.get(chain.name, ()))) for chain in self.chains.values())
+        return NftTable(self.family, self.name, chains, tuple(self.sets), tuple(self.maps))
+
+
+def from_json(document: dict[str, Any]) -> tuple[NftTable, ...]:
+    """Return the tables of a document as ``nft -j list ruleset`` prints it, every part in the form the kernel gave.
+
+    `canonical` turns them into the form in which two rule sets can be compared. Flow tables and stateful objects
+    with a name (counters, quotas, limits, helpers) are left out; statements that use them are opaque.
+    """
+    tables: dict[tuple[str, str], _Table] = {}
+    for item in document["nftables"]:
+        item = item.get("add", item)
+        ((kind, body),) = item.items()
+        if kind == "table":
+            tables[body["family"], body["name"]] = _Table(body["family"], body["name"])
+        elif kind in _READERS:
+            _READERS[kind](tables[body["family"], body["table"]], body)
+    return tuple(table.done() for table in tables.values())
+
+
+def _read_chain(table: _Table, body: dict[str, Any]) -> None:
+    device = body.get("dev")
+    table.chains[body["name"]] = Chain(
+        body["name"],
+        type=body.get("type"),
+        hook=body.get("hook"),
+        priority=body.get("prio"),
+        policy=body.get("policy"),
+        device=device[0] if isinstance(device, list) else device,
+    )
+
+
+def _read_rule(table: _Table, body: dict[str, Any]) -> None:
+    statements = tuple(decode_statement(statement) for statement in body["expr"])
+    table.rules.setdefault(body["chain"], []).append(NftRule(statements, body.get("comment"), body.get("handle")))
+
+
+def _read_set(table: _Table, body: dict[str, Any]) -> None:
+    elements = tuple(decode_expression(element) for element in body.get("elem", ()))
+    table.sets.append(NftSet(body["name"], _key(body), elements, tuple(body.get("flags", ())), body.get("auto-merge", False)))
+
+
+def _read_map(table: _Table, body: dict[str, Any]) -> None:
+    value = body["map"]
+    pairs: list[tuple[Expression, Expression | Verdict]] = []
+    for element in body.get("elem", ()):
+        pair = decode_pair(element)
+        if pair is not None:
+            pairs.append(pair)
+    name = value if isinstance(value, str) else " . ".join(value)
+    table.maps.append(NftMap(body["name"], _key(body), name, tuple(pairs), tuple(body.get("flags", ()))))
+
+
+def _key(body: dict[str, Any]) -> tuple[str, ...]:
+    kind = body["type"]
+    return (kind,) if isinstance(kind, str) else tuple(kind)
+
+
+_READERS = {"chain": _read_chain, "rule": _read_rule, "set": _read_set, "map": _read_map}

@@ -1,0 +1,457 @@
+"""`ip route` and `ip rule`, read and carried out on a namespace as ip-route(8), ip-rule(8) and the kernel do it.
+
+Sources: iproute_modify in iproute2, fib_table_insert, fib_table_delete and fib_check_nh in net/ipv4, fib_default_rule_pref in
+net/core/fib_rules.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
+from typing import Final, cast, get_args
+
+from lab.state.builder import NamespaceBuilder
+from lab.state.objects import Address, Network, NextHop, PortRange, Protocol, Route, RouteType, Rule, RuleAction, Table
+from lab.state.provenance import Provenance
+from lab.state.typed.words import NotModelled, Reader
+
+_TABLES: Final[Mapping[str, int]] = {"main": Table.MAIN, "local": Table.LOCAL, "default": Table.DEFAULT}
+_PROTOCOLS: Final[Mapping[str, int]] = {
+    "redirect": 1,
+    "kernel": 2,
+    "boot": 3,
+    "static": 4,
+    "gated": 8,
+    "ra": 9,
+    "mrt": 10,
+    "zebra": 11,
+    "bird": 12,
+    "dnrouted": 13,
+    "xorp": 14,
+    "ntk": 15,
+    "dhcp": 16,
+    "keepalived": 18,
+    "babel": 42,
+    "bgp": 186,
+    "isis": 187,
+    "ospf": 188,
+    "rip": 189,
+    "eigrp": 192,
+}
+"""rt_protos of iproute2."""
+_SCOPES: Final[Mapping[str, str]] = {"global": "global", "universe": "global", "site": "site", "link": "link", "host": "host"}
+_TYPES: Final = get_args(RouteType)
+_WAYLESS: Final = ("blackhole", "unreachable", "prohibit", "throw")
+READING: Final = ("show", "list", "lst", "get", "help", "save", "showdump", "monitor")
+"""Verbs that change nothing."""
+_ROUTE_VERBS: Final = (
+    "list",
+    "show",
+    "lst",
+    "get",
+    "add",
+    "change",
+    "chg",
+    "replace",
+    "prepend",
+    "append",
+    "test",
+    "delete",
+    "flush",
+    "save",
+    "restore",
+)
+_ROUTE_WORDS: Final = ("via", "dev", "table", "proto", "scope", "metric", "src", "onlink", "mtu", "advmss", "tos", "nexthop")
+_RULE_VERBS: Final = ("list", "show", "lst", "add", "delete", "flush", "save", "restore")
+_RULE_WORDS: Final = (
+    "from",
+    "to",
+    "iif",
+    "oif",
+    "fwmark",
+    "table",
+    "lookup",
+    "pref",
+    "priority",
+    "tos",
+    "ipproto",
+    "sport",
+    "dport",
+    "goto",
+)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a command says about a route; None where it says nothing."""
+
+    destination: Network
+    type: str | None = None
+    via: Address | None = None
+    device: str | None = None
+    table: int = Table.MAIN
+    metric: int | None = None
+    source: Address | None = None
+    protocol: int | None = None
+    scope: str | None = None
+    tos: int = 0
+    onlink: bool = False
+    mtu: int | None = None
+    advmss: int | None = None
+    hops: list[NextHop] = field(default_factory=list)
+
+
+def change_routes(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
+    """Carry out `ip route ...`. Raises InputError."""
+    verb = reader.verb(_ROUTE_VERBS, "command of `ip route`") if reader.peek() is not None else "show"
+    if verb in READING:
+        return
+    if verb in ("test", "restore"):
+        raise NotModelled(f"`ip route {verb}` is not modelled", place=reader.place)
+    if verb == "flush":
+        _flush(reader, namespace)
+        return
+    said = _read_route(reader, namespace)
+    if verb == "delete":
+        _delete(reader, namespace, said)
+        return
+    route = _with_way(reader, namespace, replace(_route(reader, said), provenance=why))
+    same = [number for number, other in enumerate(namespace.routes) if other.key == route.key]
+    match verb:
+        case "add" if same:
+            reader.refuse("File exists (a route of this destination, table, TOS and metric is there)")
+        case "append" | "prepend" if any(namespace.routes[number] == route for number in same):
+            reader.refuse("File exists (the same route is there)")
+        case "replace" | "change" | "chg" if any(namespace.routes[number] == route for number in same[1:]):
+            reader.refuse("File exists (the same route is there, behind the one that would be replaced)")
+        case "change" | "chg" if not same:
+            reader.refuse("No such file or directory (there is no such route to change)")
+        case "prepend" if same:
+            namespace.routes.insert(same[0], route)
+        case "replace" | "change" | "chg" if same:
+            namespace.routes[same[0]] = route
+        case _:
+            namespace.routes.append(route)
+
+
+def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
+    kind = None
+    if reader.peek() in _TYPES and reader.peek() is not None:
+        kind = reader.take("a type of route")
+    reader.skip("to")
+    said = _Said(reader.network("the destination of the route"), kind)
+    if kind in ("local", "broadcast"):
+        said.table = Table.LOCAL
+    while reader.peek() is not None:
+        word = reader.take("an option of the route")
+        match word:
+            case "via":
+                said.via = _via(reader)
+            case "dev":
+                said.device = reader.device(list(namespace.links), namespace.name)
+            case "table":
+                said.table = table_number(reader)
+            case "proto" | "protocol":
+                said.protocol = _named_number(reader, "a protocol", _PROTOCOLS, 255)
+            case "scope":
+                said.scope = _scope(reader)
+            case "metric" | "priority" | "preference" | "pref":
+                said.metric = reader.number("a metric")
+            case "src":
+                said.source = reader.address("the preferred source")
+            case "onlink":
+                said.onlink = True
+            case "mtu":
+                reader.skip("lock")
+                said.mtu = reader.number("an MTU", 65535)
+            case "advmss":
+                said.advmss = reader.number("a segment size", 65535)
+            case "tos" | "dsfield":
+                said.tos = reader.number("a TOS", 255)
+            case "nexthop":
+                said.hops.append(_hop(reader, namespace))
+            case _:
+                reader.unknown(_ROUTE_WORDS, "an option of a route (via, dev, table, metric, ...)")
+    return said
+
+
+def _via(reader: Reader) -> Address:
+    if reader.skip("inet6"):
+        raise NotModelled("a gateway of IPv6 is not modelled", place=reader.place)
+    reader.skip("inet")
+    return reader.address("a next hop")
+
+
+def _hop(reader: Reader, namespace: NamespaceBuilder) -> NextHop:
+    via, device, weight, onlink = None, None, 1, False
+    while reader.peek() in ("via", "dev", "weight", "onlink"):
+        match reader.take("an option of the next hop"):
+            case "via":
+                via = _via(reader)
+            case "dev":
+                device = reader.device(list(namespace.links), namespace.name)
+            case "weight":
+                weight = reader.number("a weight", 256)
+            case _:
+                onlink = True
+    if via is None and device is None:
+        reader.fail("a next hop needs `via` or `dev`")
+    return NextHop(via, device, weight, onlink)
+
+
+def table_number(reader: Reader) -> int:
+    """Take the number or name of a routing table."""
+    return _named_number(reader, "a routing table", _TABLES, 0xFFFFFFFF)
+
+
+def _named_number(reader: Reader, what: str, names: Mapping[str, int], largest: int) -> int:
+    if reader.peek() in names:
+        return names[reader.take(what)]
+    return reader.number(what, largest)
+
+
+def _scope(reader: Reader) -> str:
+    said = reader.take("a scope")
+    if said not in _SCOPES:
+        numbers = {"0": "global", "200": "site", "253": "link", "254": "host"}
+        if said not in numbers:
+            reader.unknown(list(_SCOPES), "a scope (global, link, host)")
+        return numbers[said]
+    return _SCOPES[said]
+
+
+def _route(reader: Reader, said: _Said) -> Route:
+    kind = said.type or "unicast"
+    if kind == "unicast" and said.via is None and said.device is None and not said.hops:
+        reader.refuse("a route needs `via` or `dev`")
+    if kind in _WAYLESS and (said.via is not None or said.hops):
+        reader.refuse(f"a route of type {kind} leads nowhere")
+    by_type = "host" if kind == "local" else "link" if kind in ("broadcast", "multicast", "anycast") else "global"
+    direct = kind == "unicast" and said.via is None and not any(hop.via for hop in said.hops)
+    single = said.hops[0] if len(said.hops) == 1 else None
+    return Route(
+        said.destination,
+        type=cast(RouteType, kind),
+        via=said.via if single is None else single.via,
+        device=None if kind in _WAYLESS else (said.device if single is None else single.device),
+        table=said.table,
+        metric=said.metric or 0,
+        source=said.source,
+        protocol=Protocol.BOOT if said.protocol is None else said.protocol,
+        scope=said.scope or ("link" if direct else by_type),  # type: ignore[arg-type]
+        tos=said.tos,
+        onlink=said.onlink if single is None else single.onlink,
+        mtu=said.mtu,
+        advmss=said.advmss,
+        hops=() if single is not None else tuple(said.hops),
+    )
+
+
+def _with_way(reader: Reader, namespace: NamespaceBuilder, route: Route) -> Route:
+    """Return the route with the devices that fib_check_nh finds. Raises InputError for what it refuses."""
+    if route.source is not None and all(entry.interface.ip != route.source for entry in namespace.addresses):
+        reader.refuse(f"Invalid prefsrc address ({route.source} is no address of {namespace.name})")
+    if route.hops:
+        return replace(route, hops=tuple(replace(hop, device=_checked(reader, namespace, route, hop)) for hop in route.hops))
+    if route.type in _WAYLESS:
+        return route
+    return replace(route, device=_checked(reader, namespace, route, NextHop(route.via, route.device, onlink=route.onlink)))
+
+
+def _checked(reader: Reader, namespace: NamespaceBuilder, route: Route, hop: NextHop) -> str:
+    """Return the device of a next hop. The next hop has to be on the link of a device that is up."""
+    device, via = hop.device, hop.via
+    if device is not None and not namespace.links[device].up:
+        reader.refuse(f"Device for nexthop is not up ({device})")
+    if via is None:
+        assert device is not None
+        return device
+    if hop.onlink and device is not None:
+        if any(entry.interface.ip == via for entry in namespace.addresses):
+            reader.refuse(f"Nexthop has invalid gateway ({via} is an address of {namespace.name} itself)")
+        return device
+    found = _on_link(namespace, route.table, via, device)
+    if found is None:
+        reader.refuse(f"Nexthop has invalid gateway (no subnet of {namespace.name}{f' on {device}' if device else ''} holds {via})")
+    if not namespace.links[found].up:
+        reader.refuse(f"Network is down ({found})")
+    return found
+
+
+def _on_link(namespace: NamespaceBuilder, table: int, via: Address, device: str | None) -> str | None:
+    """Return the device by which a next hop is reached without another one: by the longest route of scope link or host.
+
+    The route's own table is asked first, unless it is main, and then the others in the order of the default rules.
+    """
+    own = (table,) if table != Table.MAIN else ()
+    for number in (*own, Table.LOCAL, Table.MAIN, Table.DEFAULT):
+        ways = [
+            route
+            for route in namespace.routes
+            if route.table == number and route.scope in ("link", "host") and via in route.destination and route.type in ("unicast", "local")
+        ]
+        ways = [route for route in ways if route.device in namespace.links and device in (None, route.device)]
+        if ways:
+            return max(ways, key=lambda route: (route.destination.prefixlen, -route.metric)).device
+    return None
+
+
+def _delete(reader: Reader, namespace: NamespaceBuilder, said: _Said) -> None:
+    for number, route in enumerate(namespace.routes):
+        if _is_meant(route, said):
+            del namespace.routes[number]
+            return
+    known = sorted({str(route.destination) for route in namespace.routes if route.table == said.table})
+    near = [name for name in known if IPv4Network(name).overlaps(cast(IPv4Network, said.destination)) and name != "0.0.0.0/0"]
+    there = f"; table {int(said.table)} leads to {', '.join(near or known)}" if known else f"; table {int(said.table)} is empty"
+    reader.refuse(f"No such process (no such route to {said.destination}{there})")
+
+
+def _is_meant(route: Route, said: _Said) -> bool:
+    """Whether a route is one that `ip route del` means: what is not said is any (fib_table_delete)."""
+    if (route.destination, route.table, route.tos) != (said.destination, said.table, said.tos):
+        return False
+    asked = (
+        (said.type, route.type),
+        (said.metric, route.metric),
+        (said.source, route.source),
+        (said.protocol, route.protocol),
+        (said.scope, route.scope),
+        (said.device, route.device),
+        (said.via, route.via),
+    )
+    if any(wanted is not None and wanted != found for wanted, found in asked):
+        return False
+    return not said.hops or [(h.via, h.device or o.device) for h, o in zip(said.hops, route.hops, strict=False)] == [
+        (h.via, h.device) for h in route.hops
+    ]
+
+
+def _flush(reader: Reader, namespace: NamespaceBuilder) -> None:
+    table, device, exact, protocol = int(Table.MAIN), None, None, None
+    if reader.peek() is None:
+        reader.fail("`ip route flush` needs to be told what", "name a network, a `table` or a `dev`")
+    while reader.peek() is not None:
+        match reader.take("what to flush"):
+            case "cache":
+                return
+            case "table":
+                table = table_number(reader)
+            case "dev":
+                device = reader.device(list(namespace.links), namespace.name)
+            case "proto" | "protocol":
+                protocol = _named_number(reader, "a protocol", _PROTOCOLS, 255)
+            case "exact" | "to":
+                reader.skip("exact")
+                exact = reader.network()
+            case _:
+                reader.at -= 1
+                exact = reader.network("what to flush (a network, `table`, `dev`)")
+    namespace.routes = [
+        route
+        for route in namespace.routes
+        if route.table != table
+        or (device is not None and route.device != device)
+        or (exact is not None and route.destination != exact)
+        or (protocol is not None and route.protocol != protocol)
+    ]
+
+
+# -- rules ---------------------------------------------------------------------------------------------------------
+
+
+def change_rules(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
+    """Carry out `ip rule ...`. Raises InputError."""
+    verb = reader.verb(_RULE_VERBS, "command of `ip rule`") if reader.peek() is not None else "show"
+    if verb in READING:
+        return
+    if verb in ("flush", "restore"):
+        raise NotModelled(f"`ip rule {verb}` is not modelled", place=reader.place)
+    said = _read_rule(reader)
+    if verb == "delete":
+        for number, rule in enumerate(namespace.rules):
+            if rule.family == 4 and all(getattr(rule, name) == value for name, value in said.items()):
+                del namespace.rules[number]
+                return
+        reader.refuse("No such file or directory (there is no such rule)")
+    if "action" not in said and "table" not in said:
+        said["table"] = int(Table.MAIN)
+    priority = said.pop("priority", None)
+    rule = Rule(_free_priority(namespace) if priority is None else int(str(priority)), provenance=why, **said)  # type: ignore[arg-type]
+    if rule in namespace.rules:
+        reader.refuse("File exists (the same rule is there)")
+    if rule.action == "goto" and (rule.goto is None or rule.goto <= rule.priority):
+        reader.refuse("Invalid argument (goto leads only to a rule behind it)")
+    namespace.rules.append(rule)
+    namespace.rules.sort(key=lambda other: (other.family, other.priority))
+
+
+def _free_priority(namespace: NamespaceBuilder) -> int:
+    """Return the priority of a rule that states none: one before that of the second rule (fib_default_rule_pref)."""
+    own = [rule.priority for rule in namespace.rules if rule.family == 4]
+    return own[1] - 1 if len(own) > 1 and own[1] else 0
+
+
+def _read_rule(reader: Reader) -> dict[str, object]:
+    said: dict[str, object] = {}
+    while reader.peek() is not None:
+        word = reader.take("an option of the rule")
+        match word:
+            case "not":
+                said["inverted"] = True
+            case "from":
+                said["source"] = _selector(reader)
+            case "to":
+                said["destination"] = _selector(reader)
+            case "iif" | "dev":
+                said["iif"] = reader.take("a device")
+            case "oif":
+                said["oif"] = reader.take("a device")
+            case "fwmark":
+                said |= _mark(reader)
+            case "table" | "lookup":
+                said["table"] = table_number(reader)
+            case "pref" | "priority" | "preference" | "order":
+                said["priority"] = reader.number("a priority")
+            case "tos" | "dsfield":
+                said["tos"] = reader.number("a TOS", 255)
+            case "ipproto":
+                said["ip_protocol"] = _named_number(reader, "an IP protocol", {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}, 255)
+            case "sport":
+                said["source_ports"] = _ports(reader)
+            case "dport":
+                said["destination_ports"] = _ports(reader)
+            case "suppress_prefixlength" | "sup_pl":
+                said["suppress_prefix_length"] = reader.number("a prefix length", 32)
+            case "goto":
+                said |= {"action": "goto", "goto": reader.number("a priority")}
+            case "proto" | "protocol":
+                said["protocol"] = _named_number(reader, "a protocol", _PROTOCOLS, 255)
+            case "blackhole" | "unreachable" | "prohibit" | "nop":
+                said["action"] = cast(RuleAction, word)
+            case _:
+                reader.unknown(_RULE_WORDS, "an option of a rule (from, to, fwmark, table, pref, ...)")
+    return said
+
+
+def _selector(reader: Reader) -> Network | None:
+    network = reader.network("a network")
+    return None if network.prefixlen == 0 else network
+
+
+def _mark(reader: Reader) -> dict[str, object]:
+    mark, _, mask = reader.take("a mark").partition("/")
+    try:
+        read: dict[str, object] = {"mark": int(mark, 0)}
+        return read | {"mask": int(mask, 0)} if mask else read
+    except ValueError:
+        reader.fail("expected a mark, as 0x100 or 0x100/0xff00")
+
+
+def _ports(reader: Reader) -> PortRange:
+    first, _, last = reader.take("a port").partition("-")
+    try:
+        return PortRange(int(first), int(last or first))
+    except ValueError:
+        reader.fail("expected a port, as 80 or 8000-8080")

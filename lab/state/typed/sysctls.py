@@ -1,0 +1,76 @@
+"""`sysctl` and `echo VALUE > /proc/sys/...`, read and carried out on a namespace as the kernel does it.
+
+Sources: sysctl(8) for how names are written, devinet_sysctl_forward and inet_forward_change in net/ipv4/devinet.c for what a write of
+ip_forward does to the interfaces.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from lab.errors import did_you_mean, quoted
+from lab.state.builder import NamespaceBuilder
+from lab.state.typed.words import REDIRECT, NotModelled, Reader
+
+_PATH: Final = re.compile(r"net/[\w./*-]+")
+_OF_DEVICE: Final = re.compile(r"net/ipv[46]/(?:conf|neigh)/(.+)/[^/]+")
+_FOR_ALL: Final = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
+_FORWARDING: Final = re.compile(r"net/ipv4/conf/[^/]+/forwarding")
+_FLAGS: Final = ("-w", "--write", "-q", "--quiet", "-e", "--ignore", "-n", "--values")
+
+
+def change_sysctls(reader: Reader, namespace: NamespaceBuilder) -> None:
+    """Carry out `sysctl ...`: what is only asked for changes nothing. Raises InputError."""
+    if reader.peek() in ("-p", "--load", "--system"):
+        reader.take("an option")
+        raise NotModelled("no file is read: write each sysctl on a line of its own", place=reader.place)
+    while reader.peek() is not None:
+        said = reader.take("NAME=VALUE")
+        if said in _FLAGS or said in ("-a", "--all"):
+            continue
+        name, assigned, value = said.partition("=")
+        if not assigned and reader.skip("="):
+            value = reader.take("a value")
+        elif not assigned:
+            continue
+        elif not value:
+            value = reader.take("a value")
+        set_sysctl(reader, namespace, sysctl_path(name), value)
+
+
+def echo_into(reader: Reader, namespace: NamespaceBuilder) -> None:
+    """Carry out `echo VALUE > /proc/sys/net/...`, and no other `echo`. Raises InputError."""
+    values = []
+    while reader.peek() not in (REDIRECT, None):
+        values.append(reader.take("a value"))
+    if reader.peek() is None:
+        return
+    reader.take(REDIRECT)
+    file = reader.take("a file below /proc/sys/net")
+    if not file.startswith("/proc/sys/net/") or ".." in file or reader.peek() is not None:
+        reader.fail("no shell reads this: only `echo VALUE > /proc/sys/net/...` is understood")
+    set_sysctl(reader, namespace, file.removeprefix("/proc/sys/"), " ".join(values))
+
+
+def sysctl_path(name: str) -> str:
+    """Return the path of a sysctl: its first separator says which of . and / parts the name (sysctl(8))."""
+    first = next((character for character in name if character in "./"), "/")
+    return name if first == "/" else "".join({".": "/", "/": "."}.get(character, character) for character in name)
+
+
+def set_sysctl(reader: Reader, namespace: NamespaceBuilder, path: str, value: str) -> None:
+    """Write a sysctl, with what else that changes. Raises InputError when a namespace has none of that name."""
+    if not _PATH.fullmatch(path):
+        reader.fail(f"{quoted(path)} is no sysctl of a network namespace", "those are below net/")
+    of_device = _OF_DEVICE.fullmatch(path)
+    if of_device is not None and of_device[1] not in ("all", "default", *namespace.links):
+        known = ["all", "default", *namespace.links]
+        hint = did_you_mean(of_device[1], known, "device")
+        if "." in path or any("." in link for link in namespace.links):
+            hint = "a name with a dot in it is written with slashes: net/ipv4/conf/vxlan.calico/rp_filter"
+        reader.fail(f"{namespace.name} has no device {quoted(of_device[1])}", hint)
+    if path in _FOR_ALL:
+        for every in (*_FOR_ALL, "net/ipv4/conf/default/forwarding", *(p for p in namespace.sysctls if _FORWARDING.fullmatch(p))):
+            namespace.sysctl(every, value)
+    namespace.sysctl(path, value)
