@@ -1,0 +1,59 @@
+"""Literal commands of a scenario, which may come from anybody: they configure a network, and do nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.testing import Answer
+from tests.e2e.command import lab
+
+pytestmark = pytest.mark.e2e
+
+SCENARIO = """\
+scenario: commands
+topology: two-single-node-clusters
+phases:
+  typed:
+    events:
+      - join: {cluster: cluster-1, clustercidr: 10.46.0.0/16, servicecidr: 10.45.0.0/16}
+      - join: {cluster: cluster-2, clustercidr: 10.42.0.0/16, servicecidr: 10.43.0.0/16}
+    changes:
+      - run: {on: [c1-node], %s}
+    expect:
+      - ping: {from: [c1-a], to: [c2-a]}
+"""
+
+
+def play(folder: Path, typed: str) -> Answer:
+    file = folder / "typed.yaml"
+    file.write_text(SCENARIO % typed)
+    return lab("run", "-q", str(file))
+
+
+def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    done = play(tmp_path, "commands: [ip monitor], timeout: 1")
+    assert done.code == 2
+    assert f"{tmp_path}/typed.yaml:9:14: `ip monitor` was still running in 'c1-node' after 1 s" in done.err
+
+
+@pytest.mark.root
+def test_one_cannot_write_a_sysctl_of_the_machine(tmp_path: Path) -> None:
+    file = Path("/proc/sys/kernel/printk_ratelimit_burst")
+    before = file.read_text()
+    done = play(tmp_path, f"commands: [sysctl -w kernel.printk_ratelimit_burst={int(before) + 1}]")
+    assert file.read_text() == before
+    assert done.code == 2
+    assert f"{tmp_path}/typed.yaml:9:14" in done.err
+
+
+def test_one_cannot_start_another_program(tmp_path: Path) -> None:
+    done = play(tmp_path, 'commands: ["ip netns exec c1-node touch /tmp/made-by-a-scenario"]')
+    assert done.code == 2
+    assert not Path("/tmp/made-by-a-scenario").exists()
+
+
+def test_those_that_configure_the_network_work(tmp_path: Path) -> None:
+    commands = "ip route add blackhole 192.0.2.0/24, sysctl -qw net.ipv4.conf.eth0.rp_filter=2, nft add table ip typed, tc qdisc show"
+    assert play(tmp_path, f"commands: [{commands}]").code == 0

@@ -1,0 +1,96 @@
+"""What explanations of shipped scenarios name: the object that was changed, whoever watches, and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from lab.testing import Answer
+from tests.e2e.command import SCENARIOS, lab
+from tests.e2e.test_flagship import WITNESSES
+from tests.e2e.test_flagship import run as flagship
+
+pytestmark = pytest.mark.e2e
+
+NAMED = {
+    "blackhole": "route blackhole 192.0.2.130/32 in r1",
+    "route-deleted": "no route to 192.0.2.130 in r1",
+    "wrong-way-back": "route 192.0.2.2/32 via 192.0.2.130 dev right in r2",
+    "rule": "rule 100: from all to 192.0.2.130/32 prohibit in r1",
+    "forwarding-off": "sysctl net.ipv4.conf.left.forwarding = 0 in r1",
+    "mtu": "link right mtu 900 in r2",
+    "link-down": "link right mtu 1500 down in r2",
+    "address-deleted": "no neighbour 192.0.2.130 on right in r2",
+    "neighbour": "neighbour 192.0.2.130 dev right lladdr 02:00:00:00:00:99 in r2",
+    "nft": "nft rule ip by-hand forward: ip daddr 192.0.2.130 drop in r2",
+    "process": "no listener on tcp/80 in b",
+    "run": "route unreachable 192.0.2.130/32 in r1",
+}
+"""By the kind of fault that a phase injects, what must be held responsible."""
+OF_CLUSTERS = {
+    "fdb": "no FDB entry on vxlan-tunnel that the question would follow in c1-gw",
+    "pool": "no IPPool that holds 10.42.185.1 in c1-w1",
+    "withdrawn": "no ServiceExport default/nginx in cluster-2",
+}
+"""The same for what only clusters have."""
+WRITTEN = {"blackhole", "wrong-way-back", "rule", "mtu", "link-down", "neighbour"}
+"""Faults whose object bears the line of the file that put it there: what a state has provenance for."""
+
+
+@cache
+def faults(who: str, *options: str, scenario: str = "fault-kinds") -> Answer:
+    return lab("run", scenario, "--json", *options, who=who)
+
+
+def causes(run: Any) -> dict[str, list[Any]]:
+    """The causes that each phase names."""
+    explained = {phase["name"]: [e["explanation"] for e in phase["expectations"] if e["explanation"]] for phase in run["phases"]}
+    assert not [doubt for found in explained.values() for explanation in found for doubt in explanation["doubts"]]
+    return {phase: [explanation["cause"] for explanation in found] for phase, found in explained.items()}
+
+
+def responsible(cause: Any) -> str:
+    thing = cause["object"]
+    return f"{'no ' if thing['absent'] else ''}{thing['kind']} {thing['text']} in {thing['namespace']}"
+
+
+@pytest.mark.parametrize(("who", "options"), WITNESSES)
+class TestEveryKindOfFault:
+    def test_the_object_that_was_changed_is_named(self, who: str, options: tuple[str, ...]) -> None:
+        done = faults(who, *options)
+        assert done.code == 0, done.err
+        found = causes(done.json)
+        assert {phase: [responsible(cause) for cause in found[phase]] for phase in NAMED} == {k: [v] for k, v in NAMED.items()}
+
+    def test_so_is_what_only_clusters_have(self, who: str, options: tuple[str, ...]) -> None:
+        done = faults(who, *options, scenario="cluster-fault-kinds")
+        assert done.code == 0, done.err
+        found = causes(done.json)
+        assert {phase: [responsible(cause) for cause in found[phase]] for phase in OF_CLUSTERS} == {k: [v] for k, v in OF_CLUSTERS.items()}
+        assert (found["healthy"], found["every-day"]) == ([], [])
+
+    def test_with_the_line_of_the_file(self, who: str, options: tuple[str, ...]) -> None:
+        for phase, found in causes(faults(who, *options).json).items():
+            for cause in found:
+                places = [link["place"]["file"] for link in cause["object"]["chain"] if link["place"]]
+                assert any(place.endswith("fault-kinds.yaml") for place in places) is (phase in WRITTEN)
+
+    def test_a_healthy_phase_names_no_cause(self, who: str, options: tuple[str, ...]) -> None:
+        found = causes(faults(who, *options).json)
+        assert (found["healthy"], found["repaired"]) == ([], [])
+
+    def test_the_flagship_names_the_same_causes_and_none_where_all_is_well(self, who: str, options: tuple[str, ...]) -> None:
+        named = causes(flagship(who, *options).json)
+        found = {phase: [(c["namespace"], c["reason"], responsible(c)) for c in said] for phase, said in named.items()}
+        assert (found["healthy"], found["fixed"]) == ([], [])
+        assert {place for place, _, _ in found["broken"]} == {"core-router", "edge-2"}
+        assert {text.partition(" via")[0] for _, _, text in found["broken"]} == {"route 10.42.0.0/24", "route 10.46.0.0/24"}
+        assert {reason for _, reason, _ in found["routes-only"]} == {"rp_filter"}
+
+
+def test_the_scenario_that_shows_every_key_plays_as_it_says() -> None:
+    """All its variants: one of them has a rule that refuses in somebody else's name, about which the kernel's lookup is asked as well."""
+    done = lab("run", str(SCENARIOS.parent / "docs" / "reference" / "example-scenario.yaml"))
+    assert done.code == 0, done.out

@@ -1,0 +1,49 @@
+"""The model against this kernel: random networks, built and asked."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from lab.explain.agreement.selftest import Report, selftest, selftest_of_lookups
+from tests.examples import seed
+
+SEED = seed()
+"""A failure names it, so that it can be tried again: `lab selftest --networks 1 --seed ...`. LONGER=2 takes a fresh one."""
+
+
+def agrees(report: Report) -> None:
+    """Nothing is predicted otherwise than it happens, and no network is one that a kernel cannot hold."""
+    assert not report.disagreements, "\n".join(report.disagreements)
+    assert not report.refused, "\n".join(report.refused)
+    for text in report.unrepeated:
+        warnings.warn(f"did not repeat in the same network built anew: {text}", stacklevel=2)
+    assert len(report.unrepeated) <= report.probes // 20
+    assert sum(report.unknown.values()) <= report.probes // 10
+
+
+@pytest.mark.kernel
+@pytest.mark.root
+def test_the_kernel_does_with_random_packets_what_the_model_says() -> None:
+    report = selftest(24, probes=20, seed=SEED)
+    assert (report.networks, report.probes) == (24, 480)
+    agrees(report)
+
+
+@pytest.mark.kernel
+@pytest.mark.root
+def test_everybody_pings_everybody_in_random_networks_of_ten() -> None:
+    report = selftest(12, probes=None, nodes=10, seed=SEED)
+    assert report.networks == 12
+    assert report.probes > 12 * 50
+    agrees(report)
+
+
+@pytest.mark.kernel
+@pytest.mark.root
+def test_the_kernel_chooses_the_rules_and_routes_the_model_chooses() -> None:
+    """With every selector a rule has; `lab selftest --lookups 100000` asks more."""
+    report = selftest_of_lookups(8, lookups=500, seed=SEED)
+    assert (report.networks, report.probes) == (8, 4000)
+    agrees(report)

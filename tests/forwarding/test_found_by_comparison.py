@@ -1,0 +1,307 @@
+"""What long comparison with the kernel found the model did not know: each fact in the smallest network that shows it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+from lab.explain.agreement.judge import Expected, judge
+from lab.forwarding import Delivered, Flow, Memory
+from lab.state.nft import Ct, Mangle, Match, Meta, Nat, NoTrack, Payload, Reject, Verdict
+
+DROP, ACCEPT = Verdict("drop"), Verdict("accept")
+NOT_OUR_PORT = Match(Payload("udp", "dport"), 80, "!=")
+
+
+def narrow(net: Any) -> Any:
+    """Let a's packets arrive at r in pieces."""
+    net.builder["a"].change_link("eth0", mtu=1000)
+    return net.listen("b", "udp", 80)
+
+
+def test_a_rule_for_other_ports_matches_the_later_pieces_of_a_datagram_which_have_none(row: Any) -> None:
+    narrow(row).chain("r", "forward", (NOT_OUR_PORT, DROP))
+    assert row.trace("a", "10.2.0.2", "udp", size=900).seen is not None
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).seen is None
+
+
+def test_where_connection_tracking_puts_the_pieces_together_they_have_their_ports(row: Any) -> None:
+    narrow(row).chain("r", "forward", (NOT_OUR_PORT, DROP), (Match(Ct("state"), "invalid"), DROP))
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).seen is not None
+
+
+def test_pieces_that_rules_change_in_different_ways_are_no_longer_one_packet(row: Any) -> None:
+    narrow(row).chain("r", "forward", (Match(Payload("udp", "dport"), 80), Mangle(Meta("mark"), 1)))
+    conversation = row.trace("a", "10.2.0.2", "udp", size=1400, df=False)
+    assert "the pieces of one packet are changed in different ways" in conversation.outcome.why
+
+
+def test_a_policy_rule_for_ports_does_not_match_a_datagram_in_pieces(row: Any) -> None:
+    narrow(row).rule("r", "100: ipproto udp dport 80 lookup 7").route("r", "blackhole default table 7")
+    assert row.trace("a", "10.2.0.2", "udp", size=900).seen is None
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).seen is not None
+    row.chain("r", "forward", (Match(Ct("state"), "invalid"), DROP))
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).seen is None
+
+
+def test_a_reject_says_nothing_about_a_piece_unless_somebody_before_put_the_pieces_together(net: Any) -> None:
+    net.node("a").router("r").router("q").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1000)
+    net.wire("r:right 10.2.0.1/24", "q:left 10.2.0.2/24").wire("q:right 10.3.0.1/24", "b:eth0 10.3.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("r", "default via 10.2.0.2 dev right").route("q", "default via 10.2.0.1 dev left")
+    net.chain("q", "forward", Reject("icmp", "net-unreachable"))
+    assert net.trace("a", "10.3.0.2", "udp", size=900).outcome.kind == "error"
+    assert net.trace("a", "10.3.0.2", "udp", size=1480, df=False).outcome.kind == "silence"
+    net.chain("r", "forward", (Match(Ct("state"), "invalid"), DROP))
+    assert net.trace("a", "10.3.0.2", "udp", size=1480, df=False).outcome.kind == "error"
+    net.builder["r"].change_link("right", mtu=900)  # which cuts the pieces anew
+    assert net.trace("a", "10.3.0.2", "udp", size=1480, df=False).outcome.kind == "silence"
+
+
+def test_the_reset_of_a_closed_port_bears_the_tos_of_what_it_answers(row: Any) -> None:
+    row.rule("r", "100: from 10.2.0.2 tos 0x10 lookup 7").route("r", "blackhole default table 7")
+    assert row.trace("a", "10.2.0.2", "tcp").outcome.kind == "refused"
+    assert row.trace("a", "10.2.0.2", "tcp", tos=0x10).outcome.kind == "silence"
+
+
+def test_the_reset_of_a_rule_bears_none(row: Any) -> None:
+    row.chain("b", "input", Reject("tcp reset")).rule("r", "100: from 10.2.0.2 tos 0x10 lookup 7").route("r", "blackhole default table 7")
+    assert row.trace("a", "10.2.0.2", "tcp", tos=0x10).outcome.kind == "refused"
+
+
+def test_an_echo_reply_that_its_own_host_rejects_is_lost_without_an_error(row: Any) -> None:
+    row.chain("b", "output", Reject("icmp", "admin-prohibited"))
+    conversation = row.trace("a", "10.2.0.2")
+    assert [traced.purpose for traced in conversation.traces] == ["request", "reply"]
+    assert row.listen("b", "udp", 80).trace("a", "10.2.0.2", "udp").traces[-1].purpose == "error"
+
+
+def test_a_connection_whose_only_answer_is_a_reset_is_forgotten(row: Any) -> None:
+    row.chain("r", "forward", (Match(Ct("state"), "established"), ACCEPT))
+    assert row.trace("a", "10.2.0.2", "tcp").memory.conntrack["r"] == {}
+    assert row.listen("b", "tcp", 80).trace("a", "10.2.0.2", "tcp").memory.conntrack["r"] != {}
+
+
+def test_of_two_who_answer_for_an_address_the_one_on_the_port_added_last_is_heard_first(net: Any) -> None:
+    for number, name in enumerate("abc", start=2):
+        net.wire(f"{name}:eth0 10.1.0.{number}/24", f"sw:{name}")
+    net.bridge("sw", "br", "a", "b", "c")
+    for name in "bc":
+        net.address(name, "lo", "10.1.0.9/32")
+    verdict = net.trace("a", "10.1.0.9").request.verdict
+    assert isinstance(verdict, Delivered)
+    assert verdict.namespace == "c"
+
+
+def test_tcp_repeats_a_single_segment_whose_length_every_device_looks_at(net: Any) -> None:
+    """The answer's train passes a link that takes 800 bytes; the lost tunnel packet's repetition, one segment of 950, does not."""
+    net.node("a").router("r").node("b")
+    net.wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1000).wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24", mtu=1000)
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, mtu=1450).address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("b", "tcp", 80)
+    assert net.trace("a", "10.9.0.2", "tcp", size=1400).outcome.kind == "reply"
+    net.builder["r"].change_link("right", mtu=800)
+    assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1400).outcome) == "silence after the handshake"
+
+
+def test_a_request_for_somebody_else_is_answered_by_nobody_whatever_routing_says_of_it(row: Any) -> None:
+    row.conf("r", "left", rp_filter=1).route("a", "10.1.0.77/32 dev eth0")
+    asked = row.trace("a", "10.1.0.77").request.resolutions[-1]
+    assert "proxy_arp is off on left" in str(asked.verdict)
+    row.conf("r", "left", proxy_arp=1).route("r", "10.1.0.77/32 dev right")
+    assert "proxy ARP" in str([step.sentence for _, step in row.trace("a", "10.1.0.77").request.resolutions[0].steps])
+
+
+def test_tcp_repeats_what_a_tunnel_lost_once_the_tunnel_knows_how_narrow_its_way_is(net: Any) -> None:
+    """The answer's outer packet, with DF, is too long for a router; the VTEP learns it, and at the next try the sender does."""
+    net.node("a").router("r").node("b")
+    net.wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1000).wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, mtu=1450, df=name == "b").address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("b", "tcp", 80)
+    conversation = net.trace("a", "10.9.0.2", "tcp", size=1400)
+    assert conversation.outcome.kind == "reply"
+    assert [traced.packet.size for traced in conversation.traces if traced.purpose == "answer"] == [1400, 1400, 950]
+
+
+def test_a_syn_that_rules_send_where_no_way_leads_is_lost_in_silence(row: Any) -> None:
+    row.route("a", "unreachable 10.9.9.9/32")
+    row.chain("a", "output", Nat("dnat", IPv4Address("10.9.9.9")), type="nat", priority=-100)
+    assert row.trace("a", "10.2.0.2", "tcp").outcome.kind == "silence"
+    assert row.trace("a", "10.2.0.2", "udp").outcome.errno == "EHOSTUNREACH"
+    assert row.trace("a", "10.9.9.9", "tcp").outcome.errno == "EHOSTUNREACH"
+
+
+def behind_r(row: Any) -> Any:
+    """Let r translate 10.9.9.9 to b; of what b sends back, only its first segment and its resets are translated back."""
+    server = IPv4Address("10.2.0.2")
+    row.listen("b", "tcp", 80).chain(
+        "r", "prerouting", (Match(Payload("ip", "daddr"), IPv4Address("10.9.9.9")), Nat("dnat", server)), type="nat", priority=-100
+    )
+    reset, syn_ack, length = 40, 60, Payload("ip", "length")
+    others = Match(Payload("ip", "saddr"), server), Match(length, reset, ">"), Match(length, syn_ack, "!=")
+    return row.chain("r", "prerouting", (*others, NoTrack()), priority=-300)
+
+
+def after_the_handshake(conversation: Any) -> list[str]:
+    return [traced.purpose for traced in conversation.traces[3:]]
+
+
+def test_a_client_that_resets_the_answer_of_a_stranger_hears_a_reset_when_it_asks_again(row: Any) -> None:
+    """The client knows no connection with b, and its reset ends the server's."""
+    conversation = behind_r(row).trace("a", "10.9.9.9", "tcp", size=600)
+    assert after_the_handshake(conversation) == ["data", "answer", "acknowledgement", "reset", "reset", "data", "reset"]
+    assert str(conversation.outcome) == "refused: reset from 10.9.9.9"
+
+
+def test_so_it_does_where_the_answer_is_lost_but_not_the_acknowledgement_before_it(row: Any) -> None:
+    behind_r(row).chain("b", "output", (Match(Payload("ip", "length"), 100, ">"), DROP))
+    conversation = row.trace("a", "10.9.9.9", "tcp", size=600)
+    assert after_the_handshake(conversation) == ["data", "answer", "acknowledgement", "reset", "data", "reset"]
+    assert str(conversation.outcome) == "refused: reset from 10.9.9.9"
+
+
+def test_a_client_whose_question_was_acknowledged_does_not_ask_again(row: Any) -> None:
+    """Only the long answer is a stranger's; it ends the connection, but the client has nothing to repeat."""
+    answer = Match(Payload("ip", "length"), 100, ">")
+    behind_r(row).builder["r"].chain("ip", "t", "filter-prerouting--300").flush()
+    row.chain("r", "prerouting", (Match(Payload("ip", "saddr"), IPv4Address("10.2.0.2")), answer, NoTrack()), priority=-300)
+    assert row.trace("a", "10.9.9.9", "tcp", size=80).outcome.kind == "reply"
+    assert str(row.trace("a", "10.9.9.9", "tcp", size=600).outcome) == "silence after the handshake"
+
+
+def test_a_tunnel_packet_that_was_translated_and_is_wrapped_again_may_have_lost_its_check_sum(net: Any) -> None:
+    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    net.vxlan("a", "vx", 7, "10.1.0.2").address("a", "vx", "10.9.0.1/24").neighbour("a", "vx", "10.9.0.2", "02:00:00:00:09:02")
+    net.fdb("a", "vx", "02:00:00:00:09:02", "10.1.0.1")
+    net.vxlan("r", "vx", 8, "10.2.0.1", port=4800).address("r", "vx", "10.8.0.1/24").neighbour("r", "vx", "10.8.0.2", "02:00:00:00:08:02")
+    net.fdb("r", "vx", "02:00:00:00:08:02", "10.2.0.2")
+    net.chain("r", "prerouting", (Match(Payload("udp", "dport"), 4789), Nat("dnat", IPv4Address("10.8.0.2"))), type="nat", priority=-100)
+    assert "translated and then cut or wrapped again" in net.trace("a", "10.9.0.2", "tcp").outcome.why
+
+
+def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:
+    row.listen("b", "tcp", 80).chain("b", "output", (Match(Payload("ip", "length"), 500, ">"), DROP))
+    assert [traced.purpose for traced in row.trace("a", "10.2.0.2", "tcp", size=600).traces].count("answer") == 1
+
+
+def test_a_host_that_sends_without_an_address_tells_itself_of_its_failure(net: Any) -> None:
+    """The error about a packet from 0.0.0.0 goes to 0.0.0.0, which is this host: lo tells lo."""
+    net.wire("a:eth0", "b:eth0").address("a", "eth0", "10.1.0.2/24", scope="link").route("a", "10.2.0.0/24 via 10.1.0.1 dev eth0")
+    outcome = net.trace("a", "10.2.0.2").outcome
+    assert (outcome.kind, str(outcome.source), outcome.icmp_code) == ("error", "127.0.0.1", 1)
+
+
+def test_a_route_chain_has_its_way_looked_up_at_once_whatever_later_chains_mark(row: Any) -> None:
+    row.rule("a", "100: fwmark 1 lookup 7").route("a", "unreachable default table 7")
+    row.chain("a", "output", Mangle(Meta("mark"), 1), type="route", priority=-150)
+    row.chain("a", "output", Mangle(Meta("mark"), 2), priority=10)
+    assert row.trace("a", "10.2.0.2").outcome.errno == "EHOSTUNREACH"
+
+
+def test_the_lookup_after_rules_knows_protocol_and_ports_if_a_policy_rule_asks_for_them(row: Any) -> None:
+    row.chain("a", "output", (Match(Payload("ip", "daddr"), IPv4Address("10.9.9.9")), Nat("dnat", IPv4Address("10.2.0.2"))), type="nat")
+    row.listen("b", "udp", 80).route("a", "prohibit default table 7").rule("a", "100: iif lo to 10.2.0.2 ipproto udp dport 80 lookup 7")
+    assert row.trace("a", "10.9.9.9", "udp").outcome.kind == "reply"
+    row.rule("a", "200: to 10.2.0.2 ipproto udp dport 80 lookup 7")
+    assert row.trace("a", "10.9.9.9", "udp").outcome.errno == "EACCES"
+    assert row.trace("a", "10.9.9.9").outcome.kind == "reply"
+
+
+def test_a_path_mtu_is_learned_by_a_lookup_without_ports_so_a_policy_rule_for_ports_never_hears_of_it(net: Any) -> None:
+    net.node("a").router("r").node("b").wire("a:one 10.1.0.2/24", "r:one 10.1.0.1/24").wire("a:two 10.4.0.2/24", "r:two 10.4.0.1/24")
+    net.wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24", mtu=1300).route("b", "default via 10.2.0.1 dev eth0").listen("b", "tcp", 80)
+    net.builder["b"].change_link("eth0", mtu=1500)  # so that only a report tells how narrow the way is
+    net.route("a", "default via 10.1.0.1 dev one", "default via 10.4.0.1 dev two table 7").rule("a", "100: ipproto tcp lookup 7")
+    assert net.trace("a", "10.2.0.2", "tcp", size=1480, answer_size=100).outcome.kind == "reply"
+    net.rule("a", "90: ipproto tcp dport 80 lookup 7")
+    net.builder["a"].delete_rules(lambda rule: rule.priority == 100)
+    assert str(net.trace("a", "10.2.0.2", "tcp", size=1480, answer_size=100).outcome) == "silence after the handshake"
+
+
+def test_of_a_question_that_had_to_be_repeated_an_echo_has_only_the_first_segment(net: Any) -> None:
+    """a's tunnel first learns how narrow its way is; b answers as much as came at last, which the way back still takes."""
+    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1400)
+    net.wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, mtu=1500, df=True).address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    traces = net.listen("b", "tcp", 80).trace("a", "10.9.0.2", "tcp", size=1420).traces
+    sizes = [(traced.purpose, traced.packet.size) for traced in traces if traced.purpose in ("data", "answer")]
+    assert sizes == [("data", 1420), ("data", 1350), ("answer", 1350)]
+    traces = net.trace("a", "10.9.0.2", "tcp", size=2000).traces  # more than one segment from the start
+    assert next(traced.packet.size for traced in traces if traced.purpose == "answer") == 1500
+
+
+def test_whether_the_way_to_the_old_vtep_of_a_mac_that_moved_is_still_kept_is_not_known(net: Any) -> None:
+    net.node("a").router("r").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").route("a", "default via 10.1.0.1 dev eth0")
+    net.vxlan("a", "vx", 7, "10.1.0.2", learning=True).address("a", "vx", "10.9.0.1/24")
+    mac = "02:00:00:00:09:02"
+    net.neighbour("a", "vx", "10.9.0.2", mac)
+
+    def moved(first: str, then: str, **flow: int) -> str:
+        memory = net.trace("a", "10.9.0.2", memory=Memory(vxlan_fdb={("a", "vx", mac): IPv4Address(first)}), **flow).memory
+        memory.vxlan_fdb["a", "vx", mac] = IPv4Address(then)
+        return str(net.trace("a", "10.9.0.2", memory=memory).outcome.why)
+
+    assert "the VTEP of a learned MAC has moved" in moved("10.1.0.1", "10.2.0.2")
+    assert "moved" not in moved("10.3.0.3", "10.2.0.2")  # the same way out
+    assert "moved" not in moved("10.1.0.1", "10.2.0.2", mark=1)  # nothing is kept of a marked packet's way
+
+
+def test_where_what_was_noticed_fits_two_worlds_the_next_question_is_asked_in_both(net: Any) -> None:
+    """Whichever router took the datagram remembers it, and only that one lets anything back."""
+    net.node("a").router("r").router("q").node("b")
+    net.wire("a:up 10.1.0.2/24", "r:left 10.1.0.1/24").wire("a:down 10.3.0.2/24", "q:left 10.3.0.1/24")
+    net.wire("r:right 10.2.0.1/24", "b:up 10.2.0.2/24").wire("q:right 10.4.0.1/24", "b:down 10.4.0.2/24")
+    net.address("a", "lo", "10.8.8.8/32").address("b", "lo", "10.9.9.9/32")
+    net.route("a", "default nexthop via 10.1.0.1 dev up nexthop via 10.3.0.1 dev down").route("b", "default via 10.2.0.1 dev up")
+    net.route("r", "10.9.9.9/32 via 10.2.0.2 dev right", "10.8.8.8/32 via 10.1.0.2 dev left")
+    net.route("q", "10.9.9.9/32 via 10.4.0.2 dev right")
+    net.listen("b", "udp", 80, behaviour="sink").listen("a", "udp", 9, behaviour="sink")
+    net.chain("r", "forward", (Match(Meta("iifname"), "left"), ACCEPT), (Match(Ct("state"), "established"), ACCEPT), policy="drop")
+    there = Flow("a", IPv4Address("10.9.9.9"), "udp", 80, 9, source_address=IPv4Address("10.8.8.8"))
+    back = Flow("b", IPv4Address("10.8.8.8"), "udp", 9, 80, source_address=IPv4Address("10.9.9.9"))
+    possible: list[bool] = []
+
+    def ask(flow: Flow, expected: Expected) -> str:
+        if flow is there:
+            return "silence seen in b as 10.8.8.8 ttl 63"
+        possible.extend(map(expected, ("silence", "silence seen in a as 10.9.9.9 ttl 63")))
+        return "silence"
+
+    tally = judge(net.state, (there, back), ask)
+    assert not tally.disagreements
+    assert possible == [True, True]
+
+
+def test_whoever_sends_to_no_address_at_all_means_himself(row: Any) -> None:
+    assert str(row.trace("a", "0.0.0.0").outcome) == "a reply from 127.0.0.1"
+    assert str(row.trace("a", "0.0.0.0", source_address=IPv4Address("10.1.0.2")).outcome) == "a reply from 10.1.0.2"
+
+
+def test_other_addresses_that_begin_with_zero_are_like_any_others(row: Any) -> None:
+    """Since Linux 5.3 only 0.0.0.0 itself is no address (`ipv4_is_zeronet`)."""
+    assert str(row.trace("a", "0.0.0.5").outcome) == "error: net unreachable from 10.1.0.1"
+
+
+def test_it_may_have_lost_it_as_well_where_another_router_than_the_one_that_translated_it_cuts_it(net: Any) -> None:
+    net.node("a").router("r").router("q").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24")
+    net.wire("r:right 10.2.0.1/24", "q:left 10.2.0.2/24").wire("q:right 10.3.0.1/24", "b:eth0 10.3.0.2/24", mtu=1000)
+    net.route("a", "default via 10.1.0.1 dev eth0").route("r", "default via 10.2.0.2 dev right").route("q", "default via 10.2.0.1 dev left")
+    net.route("b", "default via 10.3.0.1 dev eth0").vxlan("a", "vx", 7, "10.1.0.2").vxlan("b", "vx", 7, "10.3.0.2")
+    net.address("a", "vx", "10.9.0.1/24").address("b", "vx", "10.9.0.2/24").neighbour("a", "vx", "10.9.0.2", net.mac_of("b", "vx"))
+    net.fdb("a", "vx", net.mac_of("b", "vx"), "10.3.0.2").listen("b", "udp", 80, behaviour="sink")
+    assert net.trace("a", "10.9.0.2", "udp", size=1200).seen is not None
+    net.chain("r", "postrouting", Nat("masquerade"), type="nat", priority=100)
+    assert net.trace("a", "10.9.0.2", "udp", size=500).seen is not None
+    assert "translated and then cut or wrapped again" in net.trace("a", "10.9.0.2", "udp", size=1200).outcome.why
