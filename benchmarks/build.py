@@ -49,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare_what_is_built(without: set[str]) -> None:
     """Make sure, on a small lab, that all rivals reach the same state."""
     state = clusters(4)
-    builders = {"ip -batch": rivals.ip_batch(state), "mininet": rivals.mininet(state)}
+    builders = {
+        "ip -batch": rivals.ip_batch(state),
+        "mininet": rivals.mininet(state),
+        "mininet, batched": rivals.mininet(state, batched=True),
+    }
     ours = as_root(lambda sandbox: rivals.lab(lambda: state)(sandbox, look=True))
     for name, build in builders.items():
-        if name in without:
+        if name.partition(",")[0] in without:
             continue
         theirs = as_root(partial(build, look=True))
         assert isinstance(ours, dict)
@@ -76,8 +80,9 @@ def _measure(nodes: int, rounds: int, without: set[str], program: Path) -> bool:
     chosen = {name: run for name, run in builders.items() if name not in without}
     seconds = interleaved(chosen, rounds)
     if "mininet" not in without:
-        # Once: it takes as long as all the others together, and is far from any bar.
+        # Once: it takes longer than all the others together, and is far from any bar.
         seconds["mininet"] = [_seconds(as_root(rivals.mininet(state)))]
+        seconds["mininet, batched"] = [_seconds(as_root(rivals.mininet(state, batched=True)))]
     per_node = as_root(_memory(nodes)) / nodes
     print(
         f"\n{nodes} nodes, {len(state.namespaces)} namespaces, {messages} netlink messages; kernel memory {per_node / 2**20:.2f} MiB a node"
@@ -95,7 +100,7 @@ def _report(name: str, seconds: dict[str, list[float]], rounds: int) -> bool:
     """Print a rival's line; whether its bar is kept."""
     ours, theirs = median(seconds["lab"]), median(seconds[name])
     spread = f"{min(seconds[name]) * 1e3:.0f} to {max(seconds[name]) * 1e3:.0f}"
-    line = f"  {name:10} {theirs * 1e3:8.0f} ms  ({spread}, {len(seconds[name])} of {rounds} rounds)"
+    line = f"  {name:16} {theirs * 1e3:8.0f} ms  ({spread}, {len(seconds[name])} of {rounds} rounds)"
     bar = BARS.get(name)
     if bar is None:
         print(line)

@@ -119,20 +119,26 @@ def ip_batch(state: State) -> Builder:
     return build
 
 
-def mininet(state: State) -> Builder:
-    """Mininet's own nodes and links, and in each node the rest by `sysctl`, `ip -batch` and `bridge -batch`, in its favour."""
+def mininet(state: State, *, batched: bool = False) -> Builder:
+    """Mininet's own nodes and links, and in each node the rest by `Node.cmd`, a command a call as its examples do.
+
+    `batched` gives it, in its favour, what Mininet itself has not: one `ip -batch` and one `bridge -batch` for each node.
+    """
     scripts = _scripts(state, without_veth=True)
 
     def build(sandbox: Sandbox, *, look: bool = False) -> float | Picture:
         from mininet.link import Link
         from mininet.node import Node
 
-        files: dict[str, list[str]] = {}
+        lines: dict[str, list[str]] = {}
         for name, programs in scripts.items():
             for program, script in programs.items():
-                file = sandbox.scratch / f"{name}.{program}"
-                file.write_text(script)
-                files.setdefault(name, []).append(f"{program} -batch {file}")
+                if batched:
+                    file = sandbox.scratch / f"{name}.{program}"
+                    file.write_text(script)
+                    lines.setdefault(name, []).append(f"{program} -batch {file}")
+                else:
+                    lines.setdefault(name, []).extend(f"{program} {line}" for line in script.splitlines())
         begin = time.perf_counter()
         nodes = {name: Node(name) for name in state.namespaces}
         for namespace in state:
@@ -143,7 +149,7 @@ def mininet(state: State) -> Builder:
             node = nodes[namespace.name]
             if namespace.sysctls:
                 node.cmd("sysctl", "-qw", *(f"{path.replace('/', '.')}={value}" for path, value in namespace.sysctls.items()))
-            for line in files.get(namespace.name, ()):
+            for line in lines.get(namespace.name, ()):
                 node.cmd(line)
         seconds = time.perf_counter() - begin
         return _picture({name: ["nsenter", "-t", str(node.pid), "-n"] for name, node in nodes.items()}) if look else seconds

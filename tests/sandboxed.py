@@ -11,6 +11,7 @@ It runs in a forked process: what it asserts is heard, what it assigns to object
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -119,7 +120,10 @@ class NamespaceWatch:
         self._alive: set[int] = set()
 
     def follow(self, path: str) -> None:
-        """Watch the network namespace behind this path, such as /proc/PID/ns/net. It must have no number yet."""
+        """Watch the network namespace behind this path, such as /proc/PID/ns/net.
+
+        One that is watched already stays so: while a lab is starting, a process may enter another's namespace between two looks at it.
+        """
         number = next(_numbers)
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -127,10 +131,11 @@ class NamespaceWatch:
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as ask:
                 ask.send(struct.pack("=IHHII", 16 + len(body), 88, 5, 0, 0) + body)  # RTM_NEWNSID, request and acknowledge
                 (code,) = struct.unpack_from("=i", ask.recv(4096), 16)
-            assert code == 0, os.strerror(-code)
         finally:
             os.close(descriptor)
-        self._alive.add(number)
+        assert code in (0, -errno.EEXIST), os.strerror(-code)
+        if code == 0:
+            self._alive.add(number)
 
     @property
     def follows_any(self) -> bool:
