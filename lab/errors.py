@@ -7,7 +7,7 @@ The command line prints them and exits with `exit_code`; it never shows a traceb
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -34,6 +34,11 @@ class ExitCode(IntEnum):
     """This machine lacks something: a privilege, a tool, a kernel feature."""
     INCONCLUSIVE = 4
     """The lab could not come to a verdict."""
+
+
+def worst(codes: Collection[ExitCode]) -> ExitCode:
+    """Return the exit code of several runs: an expectation that fails counts for more than doubt, doubt for more than success."""
+    return next(code for code in (ExitCode.EXPECTATION, ExitCode.INCONCLUSIVE, ExitCode.OK) if code in codes)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -108,7 +108,7 @@ BROKEN: Final = 70
 def run() -> None:
     """Run the command line; exits with the code of `lab.errors.ExitCode`."""
     # A command builds much and throws little away: looking for garbage, now and at the end, took a fifth of its time.
-    gc.set_threshold(100_000)
+    gc.set_threshold(1_000_000)
     speak_plainly()
     atexit.register(gc.freeze)
     try:

@@ -101,13 +101,10 @@ def command(
         raise click.UsageError(f"--predict, --phase and --csv go with --sweep{stay}")
     from datetime import UTC, datetime
 
-    from lab.errors import InputError
+    from lab.errors import InputError, worst
     from lab.report import RunDisplay, junit_xml, overview_line, overview_table, result_json, result_table
     from lab.report.bundle import read_bundle, unpacked
-    from lab.report.collect import worst
     from lab.report.folder import check_folder
-    from lab.report.leaving import Run, leave_reports
-    from lab.report.replay import replay_text
     from lab.scenario.many import run_scenarios
     from lab.scenario.play import run_scenario
     from lab.spec.writing import check_writable, write_whole
@@ -170,11 +167,16 @@ def command(
             write_whole(pcap, recorded)
         if junit is not None:
             write_whole(junit, junit_xml(results))
-        runs = [Run(*one, result, started, bpf, recorded) for one, result in zip(opened, results, strict=True)] if keep else []
+        code = int(worst([result.exit_code for result in results]))
+        if not keep:
+            return code
+        from lab.report.leaving import Run, leave_reports
+        from lab.report.replay import replay_text
+
+        runs = [Run(*one, result, started, bpf, recorded) for one, result in zip(opened, results, strict=True)]
         if report is not None:
             written = leave_reports(runs, report)
             console(stderr=as_json).print(f"report: {written}", markup=False, soft_wrap=True)
-        code = int(worst([result.exit_code for result in results]))
         if bundle is None:
             return code
         text, same = replay_text(bundle, runs[0])

@@ -64,6 +64,7 @@ class Prober:
         """Send all requests at once and return what came of each, in their order. `state` tells who listens where."""
         self.drain()  # what went on before is none of these probes' business
         clients = [self._client(state, request) for request in requests]
+        straying = [client for client in clients if isinstance(client, TcpClient) and client.request.stray]
         ports = _server_ports(state)
         tracker = Tracker(frozenset(port for _, port in ports))
         watch = Watch(self.observer, tracker, ports, self.recorder.seen if self.recorder is not None else None, self.asks)
@@ -81,7 +82,7 @@ class Prober:
                     for key, events in selector.select(0.001):
                         key.data.ready(events)
                     watch.look()
-                    self._send_strays(clients, watch)
+                    self._send_strays(straying, watch)
                 watch.take()
                 for source in sources.values():  # an error that ended a connection has come here as well
                     source.ready(READ)
@@ -106,10 +107,10 @@ class Prober:
             if self.recorder is not None:
                 self.recorder.seen(observation, None)
 
-    def _send_strays(self, clients: Sequence[Client], watch: Watch) -> None:
+    def _send_strays(self, clients: Sequence[TcpClient], watch: Watch) -> None:
         """Send the stray segment of every connection that is to get one, and its request once nothing more is heard of that."""
         for client in clients:
-            if not isinstance(client, TcpClient) or not client.request.stray or not client.connected or client.answer.result is not None:
+            if not client.connected or client.answer.result is not None:
                 continue
             opening = watch.first_answer(client)
             if opening is not None and not client.strayed:

@@ -66,6 +66,7 @@ class Watch:
     asks: Callable[[str], bool] = lambda _: False
     """Whether a namespace waits for a neighbour's answer, though nobody saw it ask: a device without a carrier sends nothing."""
     _tracks: dict[int, _Track] = field(default_factory=dict)
+    _under_way: list[_Track] = field(default_factory=list)
     _asking: set[tuple[str, bytes]] = field(default_factory=set)
     """Namespaces and the neighbours they asked for without an answer so far."""
     _talk: list[Sighting] = field(default_factory=list)
@@ -76,19 +77,22 @@ class Watch:
     def begin(self, client: Client) -> None:
         """Follow a probe from now on."""
         now = time.monotonic_ns()
-        self._tracks[client.number] = _Track(client, now, now)
+        track = self._tracks[client.number] = _Track(client, now, now)
+        self._under_way.append(track)
 
     def pending(self) -> bool:
         """Whether any probe is still under way."""
-        return any(track.ended_ns is None for track in self._tracks.values())
+        return bool(self._under_way)
 
     def look(self) -> None:
         """Take in what happened, and end the probes that are over."""
         seen = self.take()
         now = time.monotonic_ns()
-        for track in self._tracks.values():
-            if track.ended_ns is None and (track.client.answer.result is not None or (not seen and self._over(track, now))):
+        ended = [t for t in self._under_way if t.client.answer.result is not None or (not seen and self._over(t, now))]
+        if ended:
+            for track in ended:
                 track.ended_ns = now
+            self._under_way = [track for track in self._under_way if track.ended_ns is None]
 
     def first_answer(self, client: Client) -> Sighting | None:
         """Return the first packet of an answer as it left whoever answers, None before there is one."""

@@ -8,7 +8,6 @@ from datetime import datetime
 
 import yaml
 
-from lab.errors import ExitCode
 from lab.report import model
 from lab.report.behaviour import behaviour_of
 from lab.report.explaining import explanation_of
@@ -201,8 +200,3 @@ def _lost(lost: Lost, sources: Sources) -> model.Lost:
         probes=lost.probes,
         explanation=None if lost.explanation is None else explanation_of(lost.explanation, sources),
     )
-
-
-def worst(codes: Sequence[ExitCode]) -> ExitCode:
-    """Return the exit code of several runs: an expectation that fails counts for more than doubt, doubt for more than success."""
-    return next(code for code in (ExitCode.EXPECTATION, ExitCode.INCONCLUSIVE, ExitCode.OK) if code in codes)
