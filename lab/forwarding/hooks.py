@@ -12,7 +12,7 @@ from lab.forwarding.netfilter.hooks import HookRun, run_hook
 from lab.forwarding.netfilter.ruleset import Hook
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.packet import Packet
-from lab.forwarding.results import Detail, Stage
+from lab.forwarding.results import Detail, Plain, Stage
 from lab.state.nft import Chain
 
 _STAGES: dict[Hook, Stage] = {
@@ -102,13 +102,27 @@ def _within_icmp_reply(t: Transit, hook: Hook) -> bool:
     return echo and hook in ("output", "postrouting")
 
 
+def waits_alone(visit: Visit, t: Transit, stage: Stage, device: str | None) -> bool:
+    """Whether a packet is the first piece of one whose others are lost, which here waits for them in vain: nobody hears of it for 30 s."""
+    if t.packet.alone:
+        visit.note(stage, Plain("waits for its other pieces, which are lost"), device)
+    return t.packet.alone
+
+
 def pass_hook(
     journey: Journey, visit: Visit, t: Transit, hook: Hook, *, iif: str | None, oif: str | None, was_local: bool, arrived_by: str | None
 ) -> bool:
     """Let a packet pass a hook; return whether it goes on. A hook where nothing is registered leaves no step."""
+    if t.packet.alone and visit.node.ruleset.of(t.packet.version).tracks and waits_alone(visit, t, _STAGES[hook], iif or oif):
+        return False
     run = run_hook(t, hook, iif=iif, oif=oif)
     if run is None:
         return True
+    if run.rest is not None:
+        visit.note(_STAGES[hook], Filtering(run.rest), iif or oif, run.before, run.after)
+        text = f"all but the first piece: {Filtering(run.rest).sentence}"
+        reason = Reason.REJECTED if run.rest.reject is not None else Reason.NETFILTER
+        journey.drop(visit, _STAGES[hook], iif or oif, reason, run.rest.decided_by, text)
     visit.note(_STAGES[hook], Filtering(run), iif or oif, run.before, run.after)
     if run.passed:
         return True

@@ -11,7 +11,7 @@ from lab.forwarding.addresses import on_link
 from lab.forwarding.arp import NOT_ANSWERED, resolve
 from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Exit
-from lab.forwarding.hooks import pass_hook
+from lab.forwarding.hooks import pass_hook, waits_alone
 from lab.forwarding.icmp import error_about
 from lab.forwarding.journey import ANY, Journey, Send, Sending, SendOuter, Transmit, TurnBack, Visit
 from lab.forwarding.local import deliver
@@ -113,6 +113,8 @@ def answer(journey: Journey, visit: Visit, sending: Sending | None) -> None:
 
 
 def _to_host(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
+    if waits_alone(visit, t, Stage.DELIVERY, device):
+        return
     if t.packet.fragment is not None:
         t.packet = t.packet._replace(fragment=None, checked=False)
     if pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):
@@ -191,24 +193,26 @@ def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, ar
         subject = resolution.subject or _link(visit, way.device)
         journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
         return
-    if t.packet.tunnel is not None and isinstance(t.packet.tunnel.frame.payload, Packet) and _is_vxlan(visit, way.device):
+    if t.packet.tunnel is not None and isinstance(t.packet.tunnel.frame.payload, Packet) and _completes_check_sums(visit, way.device):
         _demand_good_check_sum(t)
     frame = Frame(visit.node.mac(way.device), resolution.mac, t.packet)
     journey.add(Transmit(visit, way.device, frame, t.packet.mark))
 
 
-def _is_vxlan(visit: Visit, device: str) -> bool:
+def _completes_check_sums(visit: Visit, device: str) -> bool:
+    """Whether a device works out the inner check sum of a tunnel packet: it has no `hw_enc_features` to leave that to somebody else."""
     link = visit.node.links.get(device)
-    return link is not None and isinstance(link.kind, Vxlan)
+    return link is not None and isinstance(link.kind, Vxlan | Bridge)
 
 
 def _demand_good_check_sum(t: Transit) -> None:
     """Raise Undecided for a translated tunnel packet. Its check sum, put off until the inner one is known, is spoilt by the translation.
 
-    A veth does not look; but fragments are checked, and so is what comes out of another tunnel (UdpInCsumErrors moves there).
+    A veth does not look; but fragments are checked, and so is what comes out of another tunnel or a bridge (UdpInCsumErrors moves there).
     """
     if t.packet.tunnel is not None and t.packet.tunnel.translated:
-        raise Undecided("whether a tunnel packet that was translated and then cut or wrapped again keeps a good check sum is not modelled")
+        why = "whether a tunnel packet that was translated and then cut, wrapped again or sent by a bridge keeps a good check sum"
+        raise Undecided(f"{why} is not modelled")
 
 
 def _next_hop(packet: Packet, way: Exit) -> int:

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from lab.forwarding.arp import NOT_ANSWERED
 from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Exit
-from lab.forwarding.hooks import pass_hook
+from lab.forwarding.hooks import pass_hook, waits_alone
 from lab.forwarding.icmp import error_about
 from lab.forwarding.journey import Journey, Send, Transmit, Visit
 from lab.forwarding.local import deliver
@@ -69,6 +69,8 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
 
 
 def _to_host(journey: Journey, visit: Visit, device: str, t: Transit, sender: str) -> None:
+    if waits_alone(visit, t, Stage.DELIVERY, device):
+        return
     if t.packet.fragment is not None:
         t.packet = t.packet._replace(fragment=None)
     if not pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):

@@ -81,7 +81,8 @@ def _through_veth(journey: Journey, task: Transmit, link: Link) -> None:
 
 
 def _is_train(frame: Frame) -> bool:
-    return isinstance(frame.payload, Packet) and frame.payload.train
+    """Whether a frame bears several segments at once. A train that is cut into fragments is taken apart first (`ip_finish_output_gso`)."""
+    return isinstance(frame.payload, Packet) and frame.payload.train and frame.payload.fragment is None
 
 
 def _no_frame_filters(node: Node) -> None:

@@ -245,6 +245,8 @@ class Packet(NamedTuple):
     mark: int = 0
     fragment: int | None = None
     """Bytes of its largest fragment, or None while it is whole."""
+    alone: bool = False
+    """Its other pieces are lost: the first travels on, may be the reason for an error, and is never put together again."""
     checked: bool = False
     """Connection tracking verified the check sum of the whole while it was put together, and its first fragment is still known for it."""
     train: bool = False

@@ -36,6 +36,23 @@ def test_pieces_that_rules_change_in_different_ways_are_no_longer_one_packet(row
     assert "the pieces of one packet are changed in different ways" in conversation.outcome.why
 
 
+def test_the_first_piece_goes_on_where_a_rule_drops_the_others_and_its_sender_may_hear_of_it(row: Any) -> None:
+    narrow(row).chain("r", "prerouting", (NOT_OUR_PORT, DROP))
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).outcome.kind == "silence"
+    outcome = row.trace("a", "10.2.0.9", "udp", size=1400, df=False).outcome
+    assert (outcome.kind, str(outcome.source), outcome.icmp_code) == ("error", "10.1.0.1", 1)
+    row.chain("r", "forward", (Match(Ct("state"), "invalid"), DROP))  # which puts pieces together before any rule
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=False).seen is not None
+
+
+def test_the_first_piece_waits_for_the_others_where_connections_are_tracked(row: Any) -> None:
+    narrow(row).chain("r", "prerouting", (NOT_OUR_PORT, DROP)).router("q").wire("r:far 10.3.0.1/24", "q:near 10.3.0.2/24")
+    row.route("r", "10.4.0.0/24 via 10.3.0.2 dev far").route("q", "10.1.0.0/24 via 10.3.0.1 dev near")
+    assert row.trace("a", "10.4.0.9", "udp", size=1400, df=False).outcome.kind == "error"
+    row.chain("q", "forward", (Match(Ct("state"), "invalid"), DROP))
+    assert row.trace("a", "10.4.0.9", "udp", size=1400, df=False).outcome.kind == "silence"
+
+
 def test_a_policy_rule_for_ports_does_not_match_a_datagram_in_pieces(row: Any) -> None:
     narrow(row).rule("r", "100: ipproto udp dport 80 lookup 7").route("r", "blackhole default table 7")
     assert row.trace("a", "10.2.0.2", "udp", size=900).seen is None
@@ -184,7 +201,37 @@ def test_a_tunnel_packet_that_was_translated_and_is_wrapped_again_may_have_lost_
     net.vxlan("r", "vx", 8, "10.2.0.1", port=4800).address("r", "vx", "10.8.0.1/24").neighbour("r", "vx", "10.8.0.2", "02:00:00:00:08:02")
     net.fdb("r", "vx", "02:00:00:00:08:02", "10.2.0.2")
     net.chain("r", "prerouting", (Match(Payload("udp", "dport"), 4789), Nat("dnat", IPv4Address("10.8.0.2"))), type="nat", priority=-100)
-    assert "translated and then cut or wrapped again" in net.trace("a", "10.9.0.2", "tcp").outcome.why
+    assert "translated and then cut, wrapped again or sent by a bridge" in net.trace("a", "10.9.0.2", "tcp").outcome.why
+
+
+def test_so_may_one_that_a_bridge_sends(net: Any) -> None:
+    net.node("a").node("s").node("b").wire("a:eth0 10.1.0.2/24", "s:left").wire("b:eth0 10.1.0.3/24", "s:right")
+    net.bridge("s", "br", "left", "right").address("s", "br", "10.1.0.1/24")
+    net.vxlan("a", "vx", 7, "10.1.0.2").address("a", "vx", "10.9.0.1/24").vxlan("s", "vx", 7, "10.1.0.1").address("s", "vx", "10.9.0.2/24")
+    for name, other, far, inner in (("a", "s", "10.1.0.1", "10.9.0.2"), ("s", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("s", "tcp", 80).address("s", "lo", "10.1.0.77/32")
+    assert net.trace("a", "10.9.0.2", "tcp").outcome.kind == "reply"
+    net.chain(
+        "s", "postrouting", (Match(Payload("ip", "saddr"), IPv4Address("10.1.0.1")), Nat("snat", IPv4Address("10.1.0.77"))), type="nat"
+    )
+    assert "sent by a bridge keeps a good check sum" in net.trace("a", "10.9.0.2", "tcp").outcome.why
+
+
+def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> None:
+    """r cuts each segment of the answer's train for its own MTU of 1400; a's end takes no fragment of that length."""
+    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, mtu=1400).address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("b", "tcp", 80)
+    net.builder["r"].change_link("left", mtu=1400)
+    net.builder["a"].change_link("eth0", mtu=1400)
+    assert net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome.kind == "reply"
+    net.builder["a"].change_link("eth0", mtu=1200)
+    assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
 
 
 def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:
@@ -304,4 +351,4 @@ def test_it_may_have_lost_it_as_well_where_another_router_than_the_one_that_tran
     assert net.trace("a", "10.9.0.2", "udp", size=1200).seen is not None
     net.chain("r", "postrouting", Nat("masquerade"), type="nat", priority=100)
     assert net.trace("a", "10.9.0.2", "udp", size=500).seen is not None
-    assert "translated and then cut or wrapped again" in net.trace("a", "10.9.0.2", "udp", size=1200).outcome.why
+    assert "translated and then cut, wrapped again or sent by a bridge" in net.trace("a", "10.9.0.2", "udp", size=1200).outcome.why

@@ -44,6 +44,8 @@ class HookRun(NamedTuple):
     ct_direction: Direction | None = None
     considered: tuple[tuple[str, NftRule, int], ...] = ()
     """The rules the packet was held against, as they were noted on the way; see `met`."""
+    rest: HookRun | None = None
+    """What was done to all pieces but the first, where that went on and they did not."""
 
     @property
     def met(self) -> tuple[Met, ...]:
@@ -81,6 +83,7 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
     # Connection tracking puts fragments together, for the rules; they part again as they were on the way out
     # (nf_defrag_ipv4). Without it rules see each of them.
     in_parts = t.packet.fragment is not None and not family.tracks
+    rest: HookRun | None = None
     for part in registered:
         match part.what:
             case "conntrack":
@@ -93,8 +96,13 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
                 assert part.chain is not None
                 entering = t.packet
                 ruling = _evaluate(part.chain, t)
-                if ruling.verdict == "accept" and in_parts:
-                    ruling = _evaluate_later_fragment(part.chain, t, entering)
+                if ruling.verdict == "accept" and in_parts and not t.packet.alone:
+                    others = _evaluate_later_fragment(part.chain, t, entering)
+                    if others.verdict != "accept":
+                        t.packet = t.packet._replace(alone=True)
+                        rest = HookRun(
+                            hook, others.verdict, before, t.packet, others.chain, others.decided_by, others.reject, in_parts=True
+                        )
                 if part.chain.chain.type == "route" and _routed_by(t.packet) != _routed_by(entering):
                     t.rerouted += (t.packet,)
         if ruling.verdict != "accept":
@@ -113,6 +121,7 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
         None if tracked is None else tracked.state,
         None if tracked is None or tracked.connection is None else tracked.direction,
         tuple(t.met),
+        rest,
     )
 
 
