@@ -8,10 +8,9 @@ TCP's, the rest of a fragmented packet that never comes) is not under way in thi
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -39,17 +38,11 @@ class Stillness:
     """Tells whether some namespaces are at rest. `close` it: it keeps sockets of them open."""
 
     channels: list[Channel]
-    _softnet: int = field(default_factory=lambda: os.open(_SOFTNET, os.O_RDONLY | os.O_CLOEXEC))
 
     @classmethod
     def of(cls, places: Places, namespaces: Iterable[str]) -> Self:
         """Look after these namespaces."""
         return cls([Channel(places.socket_in(name, AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)) for name in namespaces])
-
-    def queued(self) -> bool:
-        """Whether a packet is queued at any processor of this machine, whosever it is."""
-        lines = os.pread(self._softnet, 1 << 16, 0).splitlines()
-        return any(int(line.split()[_BACKLOG], 16) for line in lines)
 
     def waiting(self) -> bool:
         """Whether a packet waits for a neighbour in any of these namespaces."""
@@ -64,7 +57,11 @@ class Stillness:
         """Close the sockets."""
         for channel in self.channels:
             channel.close()
-        os.close(self._softnet)
+
+
+def queued() -> bool:
+    """Whether a packet is queued at any processor of this machine, whosever it is."""
+    return any(int(line.split()[_BACKLOG], 16) for line in _SOFTNET.read_bytes().splitlines())
 
 
 def _waits(channel: Channel) -> bool:

@@ -23,6 +23,7 @@ from lab.probe.outcome import Outcome, Part
 from lab.probe.programs import DnsClient, HttpClient
 from lab.probe.request import DnsRequest, HttpRequest, PingRequest, Request, TcpRequest, TracerouteRequest, UdpRequest
 from lab.probe.resolv import parse_resolv_conf
+from lab.probe.signs import KernelSigns
 from lab.probe.stray import send_stray
 from lab.probe.track import Tracker
 from lab.probe.watch import Watch
@@ -67,7 +68,8 @@ class Prober:
         straying = [client for client in clients if isinstance(client, TcpClient) and client.request.stray]
         ports = _server_ports(state)
         tracker = Tracker(frozenset(port for _, port in ports))
-        watch = Watch(self.observer, tracker, ports, self.recorder.seen if self.recorder is not None else None, self.asks)
+        tap = self.recorder.seen if self.recorder is not None else None
+        watch = Watch(self.observer, tracker, ports, tap, KernelSigns(self.sandbox, self.asks))
         before, missed, overflows = self.read_counters(), self.observer.lost, self.read_overflows()
         with selectors.DefaultSelector() as selector:
             context = Context(self.sandbox, tracker, selector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,19 +17,22 @@ from lab.probe.observe import Dropped, Observation, Observer, Seen
 from lab.probe.outcome import Grade, Loss, Outcome, Part, Sighting
 from lab.probe.programs import DnsClient, HttpClient
 from lab.probe.request import Address
+from lab.probe.signs import NoSigns, Signs
 from lab.probe.track import Tracker
 
 MS: Final = 1_000_000
+TURN: Final = 10 * MS
+"""The longest that one look counts for: a machine that does not let the lab run does not let others answer either."""
 AFTER_DROP: Final = 15 * MS
 """How long nothing more may be seen of a packet whose drop was reported: a copy of it, or an error on its way home."""
 QUIET: Final = 80 * MS
 """How long nothing may be seen of a packet whose death nobody reports."""
 SERVER: Final = 2_000 * MS
-"""How long a program may think about a request it got."""
+"""How long a program may think about a request it got, when nothing says that it still has it."""
 NEIGHBOUR: Final = 3_300 * MS
 """How long the kernel asks for a neighbour before it gives up: three requests, one second apart (arp(7))."""
 PROGRAM: Final = 5_500 * MS
-"""How long a client program may run without a packet of its own being seen: it may be resolving names."""
+"""How long a client program may run without a packet of its own being seen: it resolves names, or waits for a server that sees to it."""
 TRANSFER: Final = 700 * MS
 """How long nothing may be seen of an open connection with data on their way: TCP sends again after 200 ms, then after twice that time."""
 NOT_FOR_US: Final = frozenset({"OTHERHOST"})
@@ -45,8 +49,10 @@ class _Track:
 
     client: Client
     started_ns: int
-    last_ns: int
+    last: int
+    """When something was seen of it last, on the watch's own clock."""
     sightings: list[Sighting] = field(default_factory=list)
+    """In the order of their time."""
     drops: list[Loss] = field(default_factory=list)
     drop: Loss | None = None
     """The last observation of the probe, when that was a drop."""
@@ -63,8 +69,11 @@ class Watch:
     """Namespaces and ports that something listens on."""
     tap: Tap | None = None
     """Is told of everything that is seen, and whose it is."""
-    asks: Callable[[str], bool] = lambda _: False
-    """Whether a namespace waits for a neighbour's answer, though nobody saw it ask: a device without a carrier sends nothing."""
+    signs: Signs = field(default_factory=NoSigns)
+    clock: Callable[[], int] = time.monotonic_ns
+    _awake: int = 0
+    """Nanoseconds in which the lab could look: its own clock, which stands still while the machine is busy with others."""
+    _looked_ns: int = 0
     _tracks: dict[int, _Track] = field(default_factory=dict)
     _under_way: list[_Track] = field(default_factory=list)
     _asking: set[tuple[str, bytes]] = field(default_factory=set)
@@ -76,8 +85,7 @@ class Watch:
 
     def begin(self, client: Client) -> None:
         """Follow a probe from now on."""
-        now = time.monotonic_ns()
-        track = self._tracks[client.number] = _Track(client, now, now)
+        track = self._tracks[client.number] = _Track(client, self.clock(), self._awake)
         self._under_way.append(track)
 
     def pending(self) -> bool:
@@ -86,9 +94,11 @@ class Watch:
 
     def look(self) -> None:
         """Take in what happened, and end the probes that are over."""
+        now = self.clock()
+        self._awake += min(now - self._looked_ns, TURN)
+        self._looked_ns = now
         seen = self.take()
-        now = time.monotonic_ns()
-        ended = [t for t in self._under_way if t.client.answer.result is not None or (not seen and self._over(t, now))]
+        ended = [t for t in self._under_way if t.client.answer.result is not None or (not seen and self._over(t))]
         if ended:
             for track in ended:
                 track.ended_ns = now
@@ -101,7 +111,7 @@ class Watch:
 
     def is_still(self, client: Client) -> bool:
         """Whether nothing has been seen of a probe for a while in which its packets would have gone on."""
-        return time.monotonic_ns() - self._tracks[client.number].last_ns > AFTER_DROP
+        return self._awake - self._tracks[client.number].last > AFTER_DROP
 
     def take(self) -> bool:
         """Take in what happened; returns whether anything did."""
@@ -123,7 +133,6 @@ class Watch:
         packets were missed, `no_room` that the machine's neighbour table was full.
         """
         track = self._tracks[client.number]
-        track.sightings.sort(key=_time)  # what goes on while one socket after another is read comes piece by piece
         answer = client.answer
         result = answer.result or ("stalled" if _transfers(client) else "silence")
         sightings = tuple(track.sightings)
@@ -132,7 +141,7 @@ class Watch:
         return Outcome(
             request=client.request,
             result=result,
-            duration_ns=(track.ended_ns or time.monotonic_ns()) - track.started_ns,
+            duration_ns=(track.ended_ns or self.clock()) - track.started_ns,
             icmp=answer.icmp,
             errno=answer.errno,
             seen_as=_seen_as(sightings),
@@ -167,7 +176,7 @@ class Watch:
         if match is None or track is None:
             return
         part = match[1]
-        track.last_ns = time.monotonic_ns()
+        track.last = self._awake
         if isinstance(observation, Dropped):
             if observation.reason not in NOT_FOR_US:
                 device = observation.device or _last_device(track, observation.namespace)
@@ -177,7 +186,8 @@ class Watch:
                 track.drops.append(track.drop)
             return
         track.drop = None
-        track.sightings.append(_sighting(observation, part, data, look))
+        # What goes on while one socket after another is read comes piece by piece, and the latest not always last.
+        insort(track.sightings, _sighting(observation, part, data, look), key=_time)
 
     def _owner(self, observation: Observation, data: bytes, look: Glance) -> tuple[int, Part] | None:
         if look.later:
@@ -198,13 +208,25 @@ class Watch:
         elif observation.direction == "in":
             self._asking.discard((observation.namespace, look.source))
 
-    def _over(self, track: _Track, now: int) -> bool:
+    def _over(self, track: _Track) -> bool:
         """Whether a probe of which nothing is heard is over. Asked only when the observer has nothing new."""
-        patience = self._patience(track)
-        if now - track.last_ns <= patience:
+        patience, quiet = self._patience(track), self._awake - track.last
+        if quiet <= patience or self.signs.queued():
+            return False
+        if quiet <= PROGRAM and any(self.signs.works(*asked) for asked in self._asked(track)):
             return False
         here = track.sightings[-1].namespace if track.sightings else track.client.request.source
-        return patience != QUIET or now - track.last_ns > NEIGHBOUR or not self.asks(here)
+        return patience != QUIET or quiet > NEIGHBOUR or not self.signs.asks(here)
+
+    def _asked(self, track: _Track) -> set[tuple[str, int, int]]:
+        """Return the servers that a probe's request has reached: their namespaces, the port it came from, and theirs.
+
+        What a plain connection waits for is seen: nobody but the lab answers it.
+        """
+        if isinstance(track.client, TcpClient):
+            return set()
+        came = {(s.namespace, *s.ports) for s in track.sightings if s.part == "request" and s.direction == "in"}
+        return {(namespace, client, port) for namespace, client, port in came if (namespace, port) in self.servers}
 
     def _patience(self, track: _Track) -> int:
         if _transfers(track.client):

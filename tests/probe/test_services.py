@@ -23,6 +23,15 @@ DNSMASQ = Program(
     files={"dnsmasq.conf": "no-resolv\nno-hosts\naddress=/web.example/10.0.2.2\nlocal=/example/\n"},
     listens=(("udp", 53), ("tcp", 53)),
 )
+_SLOW = r"""
+import socket, time
+server = socket.create_server(("", 8081))
+connection, _ = server.accept()
+connection.recv(65536)
+time.sleep(3.1)
+connection.sendall(b"HTTP/1.0 500 Failed\r\n\r\n")
+"""
+SLOW = Program("slow", ("python3", "-c", _SLOW), listens=(("tcp", 8081),))
 RESOLV = "search example\nnameserver 10.0.2.2\noptions ndots:2\n"
 
 
@@ -122,6 +131,14 @@ class TestPrograms:
             running(small, DNSMASQ)
             outcome = small.one(HttpRequest("a", "http://web.example:8080/"))
         assert (outcome.status, outcome.peer) == (200, (str(B), 8080))
+
+    @pytest.mark.parametrize("sandbox", ["root", "ordinary user"], indirect=True)
+    def test_one_that_thinks_for_long_about_a_request_is_not_silent(self, sandbox: Sandbox) -> None:
+        """A proxy, say, whose own connection takes TCP another try or two: one second, then two more (RFC 6298, section 2)."""
+        with small_network(sandbox) as small:
+            running(small, SLOW)
+            outcome = small.one(HttpRequest("a", f"http://{B}:8081/"))
+        assert (outcome.result, outcome.status) == ("reply", 500)
 
     def test_one_that_is_unchanged_keeps_running(self, sandbox: Sandbox) -> None:
         with small_network(sandbox) as small:

@@ -23,7 +23,7 @@ from lab.explain.agreement.judge import Expected, Noticed
 from lab.forwarding import Flow
 from lab.forwarding.flow import size_of
 from lab.forwarding.packet import Address
-from lab.kernel.stillness import Places, Stillness
+from lab.kernel.stillness import Places, Stillness, queued
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IP_PMTUDISC_DO = 10, 0, 1, 2
 IP_PKTINFO, IP_RECVTTL, IP_RECVERR = 8, 12, 11
@@ -134,7 +134,7 @@ class Ears:
             if question.done:
                 return
             waiting = waiting and self._at_rest.waiting()
-            still = 0 if waiting or self._at_rest.queued() else still + 1
+            still = 0 if waiting or queued() else still + 1
             if still < 2 and self._hear(LOOK if not waiting else LOOK_FOR_NEIGHBOUR):
                 waiting, still = True, 0
 
