@@ -13,10 +13,11 @@ PODS = ["c1-gw-a", "c1-w1-a", "c2-gw-a", "c2-w1-a"]
 
 def pictures() -> dict[Path, str]:
     """Return every picture by its file."""
-    path = draw_path("calico-24-mismatch", "c1-w1-a", "c2-w1-a", compare=("broken", "fixed"))
+    path = draw_path("calico-24-mismatch", "c1-w1-a", "c2-w1-a")
+    change = draw_path("calico-24-mismatch", "c1-w1-a", "c2-w1-a", compare=("broken", "fixed"))
     drawn = {
         "path": svg(path.scene, "broken"),
-        "change": svg(path.scene, "broken → fixed"),
+        "change": svg(change.scene, "broken → fixed"),
         "map": svg(draw_map("calico-24-mismatch", "broken")),
         "reach": svg(draw_matrix("calico-24-mismatch", "routes-only", sources=PODS, targets=PODS)),
         "routes": svg(draw_routes("calico-24-mismatch", "c1-w1", "broken")),

@@ -174,12 +174,11 @@ def _drawn(scene: Scene, diagram: Diagram | None, phase: str | None, form: str, 
     if form == "drawio":
         return drawio(scene, phase)
     assert diagram is not None
-    one = phase if phase in diagram.ways else None
-    return mermaid(diagram, one) if form == "mmd" else text(diagram, one)
+    return mermaid(diagram, phase) if form == "mmd" else text(diagram, phase)
 
 
 def _show(scene: Scene, diagram: Diagram | None, phase: str | None) -> None:
-    """Print a path as text, of two phases one below the other; of other pictures what they say."""
+    """Print a path as text; of other pictures what they say."""
     from lab.report.diagram import rich_text
 
     out = console()
@@ -188,6 +187,6 @@ def _show(scene: Scene, diagram: Diagram | None, phase: str | None) -> None:
         for line in scene.ground.description.split("\n"):
             out.print(line, markup=False)
         return
-    for name in [phase] if phase in diagram.ways else str(phase).split(" → "):
-        out.print(f"{name}: {diagram.view(name).title}".rstrip(": "), style="bold", markup=False)
-        out.print(rich_text(diagram, name, width=out.width))
+    title = diagram.view(phase).title if phase in diagram.ways else ""
+    out.print(f"{phase}: {title}".rstrip(": "), style="bold", markup=False)
+    out.print(rich_text(diagram, phase, width=out.width))

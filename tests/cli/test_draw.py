@@ -38,9 +38,16 @@ def test_without_a_file_the_path_is_drawn_on_the_terminal() -> None:
     assert lab(*PATH, "--phase", "broken", encoding="ascii").out.isascii()
 
 
-def test_two_phases_are_told_one_below_the_other() -> None:
-    out = lab(*PATH, "--compare", "broken", "fixed").out
-    assert out.index("broken: ") < out.index("✗ The request ends") < out.index("fixed: ") < out.index("The sender sees a reply")
+def test_two_phases_are_drawn_in_one_picture_in_every_format(tmp_path: Path) -> None:
+    compare = (*PATH, "--compare", "broken", "fixed")
+    out = lab(*compare).out
+    assert out.startswith("broken → fixed\n")
+    assert out.index("- request") < out.index("+ request") < out.index("before, broken: The request ends") < out.index("now, fixed: ")
+    for name in ("change.txt", "change.mmd", "change.svg", "change.drawio"):
+        assert lab(*compare, "-o", str(tmp_path / name)).err == ""
+        drawn = (tmp_path / name).read_text(encoding="utf-8")
+        assert "before, broken: The request ends at core-router:core" in drawn
+        assert "now, fixed: The sender sees a reply" in drawn
 
 
 def test_a_flow_that_works_in_no_phase_is_held_against_the_topology_as_it_is_meant() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lab.errors import printable
 from lab.report.diagram.notes import leaving
-from lab.report.diagram.paths import Diagram
+from lab.report.diagram.paths import Comparison, Diagram
 from lab.report.diagram.ways import Way, departure
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ STYLES = {
     "leave": "bold yellow",
     "story-drop": "bold red",
     "story-leave": "yellow",
+    "story-changed": "yellow",
     "story-quiet": "dim",
+    "gone": "dim",
 }
 _LABEL = 10
+_HOLLOW = str.maketrans("●▶◀", "○▷◁")
 LONGEST = 18
 """Longer names are cut."""
 
@@ -58,22 +61,43 @@ def rich_text(diagram: Diagram, phase: str | None = None, *, width: int = 100, s
 
 
 def lines(diagram: Diagram, phase: str | None, width: int, *, story: bool) -> Iterator[list[Segment]]:
-    """Yield the lines of a phase, each in segments."""
-    view = diagram.view(phase)
-    for chunk, gap in _chunks(diagram.order, max(width, 40) - _LABEL):
+    """Yield the lines of a phase, each in segments, or of the comparison of two: what is gone hollow, what has changed in brackets."""
+    compared = diagram.compared if diagram.compared is not None and phase == diagram.compared.name else None
+    name = diagram.view(phase).name if compared is None else compared.name
+    changed = compared.changed if compared is not None else {}
+    names = {one: f"[{_cut(one)}]" if one in changed else _cut(one) for one in diagram.order}
+    for chunk, gap in _chunks(names, max(width, 40) - _LABEL):
         columns = _centres(chunk, gap)
         yield _lanes(diagram, chunk, gap)
-        yield [(" " * _LABEL, ""), ("".join(_cut(name).ljust(len(_cut(name)) + gap) for name in chunk), "name")]
-        for way in diagram.ways[view.name]:
-            goal = diagram.goal(way, view.name)
-            yield _way(way, goal, columns)
-            if goal is not None and leaving(way, goal) is not None:
-                yield _rest(goal, departure(way, goal), columns)
+        yield [(" " * _LABEL, ""), ("".join(shown + " " * gap for shown in chunk.values()), "name")]
+        yield from _ways(diagram, name, columns) if compared is None else _compared(diagram, compared, columns)
     if story:
-        for kind, said in diagram.stories[view.name]:
-            mark = {"story-drop": "✗ ", "story-leave": "◇ "}.get(kind, "  ")
+        for kind, said in diagram.stories[name]:
+            mark = {"story-drop": "✗ ", "story-leave": "◇ ", "story-changed": "□ "}.get(kind, "  ")
             for number, part in enumerate(textwrap.wrap(printable(said), max(width, 40) - 2, break_on_hyphens=False)):
                 yield [((mark if number == 0 else "  ") + part, kind)]
+
+
+def _ways(diagram: Diagram, phase: str, columns: dict[str, int]) -> Iterator[list[Segment]]:
+    for way in diagram.ways[phase]:
+        goal = diagram.goal(way, phase)
+        yield _way(way, goal, columns)
+        if goal is not None and leaving(way, goal) is not None:
+            yield _rest(goal, departure(way, goal), columns)
+
+
+def _compared(diagram: Diagram, compared: Comparison, columns: dict[str, int]) -> Iterator[list[Segment]]:
+    """Yield the ways of two phases, each with a sign: gone, new, or neither."""
+    before, after = (
+        [(way.kind, way.stops, way.end, way.headers) for way in diagram.ways[one]] for one in (compared.before, compared.after)
+    )
+    for way, what in zip(diagram.ways[compared.before], before, strict=True):
+        if what not in after:
+            hollow = [(part.translate(_HOLLOW), kind if kind == way.end.kind else "gone") for part, kind in _way(way, None, columns)[1:]]
+            yield [(f"- {way.kind}".ljust(_LABEL), "gone"), *hollow]
+    for way, what in zip(diagram.ways[compared.after], after, strict=True):
+        sign = " " if what in before else "+"
+        yield [(f"{sign} {way.kind}".ljust(_LABEL), way.kind), *_way(way, None, columns)[1:]]
 
 
 def _cut(name: str) -> str:
@@ -81,40 +105,39 @@ def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 + 1 :]}"
 
 
-def _chunks(names: Sequence[str], room: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Break the columns into as few rows as fit, with as much room between them as there is."""
-    lengths = [len(_cut(name)) for name in names]
+def _chunks(names: Mapping[str, str], room: int) -> Iterator[tuple[dict[str, str], int]]:
+    """Break the columns, namespaces with what is written over them, into as few rows as fit, with as much room between as there is."""
     for gap in (4, 3, 2, 1):
-        if sum(lengths) + gap * len(names) <= room:
-            yield tuple(names), gap
+        if sum(len(shown) + gap for shown in names.values()) <= room:
+            yield dict(names), gap
             return
-    chunk: list[str] = []
-    for name in names:
-        if chunk and sum(len(_cut(one)) + 2 for one in (*chunk, name)) > room:
-            yield tuple(chunk), 2
-            chunk = []
-        chunk.append(name)
-    yield tuple(chunk), 2
+    chunk: dict[str, str] = {}
+    for name, shown in names.items():
+        if chunk and sum(len(one) + 2 for one in (*chunk.values(), shown)) > room:
+            yield chunk, 2
+            chunk = {}
+        chunk[name] = shown
+    yield chunk, 2
 
 
-def _centres(chunk: Sequence[str], gap: int) -> dict[str, int]:
+def _centres(chunk: Mapping[str, str], gap: int) -> dict[str, int]:
     found: dict[str, int] = {}
     at = 0
-    for name in chunk:
-        found[name] = at + len(_cut(name)) // 2
-        at += len(_cut(name)) + gap
+    for name, shown in chunk.items():
+        found[name] = at + len(shown) // 2
+        at += len(shown) + gap
     return found | {"": at}
 
 
-def _lanes(diagram: Diagram, chunk: Sequence[str], gap: int) -> list[Segment]:
+def _lanes(diagram: Diagram, chunk: Mapping[str, str], gap: int) -> list[Segment]:
     line, last = " " * _LABEL, None
     at = _LABEL
-    for name in chunk:
+    for name, shown in chunk.items():
         lane = _lane(diagram, name)
         if lane != last:
             line = line[: at - 1].ljust(at) + lane
             last = lane
-        at += len(_cut(name)) + gap
+        at += len(shown) + gap
     return [(line[:at], "lane")]
 
 

@@ -39,9 +39,14 @@ NETWORK = "network"
 
 
 def row_of(ways: Sequence[Way], way: Way) -> tuple[bool, int]:
-    """Return the row a way is drawn on: above or below, and the number from the middle of the picture."""
+    """Return the row a way begins on: above or below, and the number from above. What leads back is on the next."""
     same = [other for other in ways if other.forward == way.forward]
-    return way.forward, same.index(way)
+    return way.forward, sum(other.rows for other in same[: same.index(way)])
+
+
+def row_at(row: Row, stop: Stop | None) -> Row:
+    """Return the row a stop is on, of a way that begins on `row`."""
+    return row[0], row[1] + (stop is not None and stop.back)
 
 
 Row = tuple[bool, int]
@@ -92,12 +97,12 @@ class Lanes:
     elements: list[Element] = field(default_factory=list)
 
     def pill(self, row: Row, stop: Stop) -> Box:
-        """Return the box of a stop's device."""
-        return self.pills[row, stop.namespace, stop.device, stop.side]
+        """Return the box of a stop's device, of a way that begins on `row`."""
+        return self.pills[row_at(row, stop), stop.namespace, stop.device, stop.side]
 
     def under(self, row: Row, stop: Stop) -> Box:
         """Return the device that stands under a stop's, or its own."""
-        own = self.pill(row, stop)
+        own, row = self.pill(row, stop), row_at(row, stop)
         for (other, name, _, side), box in self.pills.items():
             if (other, name, side) == (row, stop.namespace, stop.side) and box.center[1] == self.base[row]:
                 return box
@@ -134,7 +139,7 @@ def bus_column(way: Way, number: int, column: Mapping[str, int], ends: Mapping[i
     after = [c for n, c in visited if n > number]
     if after:
         return ends[min(before[-1], after[0])]
-    return ends[before[-1]] if way.forward else ends[max(0, before[-1] - 1)]
+    return ends[before[-1]] if way.ahead(way.stops[number]) else ends[max(0, before[-1] - 1)]
 
 
 def build(
@@ -159,14 +164,17 @@ def build(
                     at = bus_column(way, position, number, lanes.ends)
                     buses.setdefault((stop.namespace, at), _segment_name(view.state, stop.namespace))
                     continue
-                devices.setdefault((row, stop.namespace, stop.side), {}).setdefault(stop.device, stop.tunnel)
+                devices.setdefault((row_at(row, stop), stop.namespace, stop.side), {}).setdefault(stop.device, stop.tunnel)
                 here = number[stop.namespace]
                 if abs(here - last) > 1:
                     passes_above, passes_below = passes_above or way.forward, passes_below or not way.forward
                 last = here
     levels = _levels(devices)
     lanes.levels = {(row, name, device, side): level for (row, name, side), there in levels.items() for device, level in there.items()}
-    rows = sorted({row_of(drawn[view.name], way) for view in views for way in drawn[view.name]}, key=lambda row: (not row[0], row[1]))
+    rows = sorted(
+        {row_at(row_of(ways, way), stop) for ways in drawn.values() for way in ways for stop in (None, *way.stops)},
+        key=lambda row: (not row[0], row[1]),
+    )
     highest = {row: max((lv for key, lv in lanes.levels.items() if key[0] == row), default=0) for row in rows}
 
     lanes.above = top + 24 + BYPASS / 2

@@ -15,6 +15,7 @@ _SIGNS = {
     "intended": "intended path",
     "tube": "inside a VXLAN tunnel",
     "gone": "gone",
+    "bar-gone": "header gone",
     "drop": "ends here",
     "drop-gone": "ended here",
     "drop-error": "the error ends here",
@@ -32,8 +33,8 @@ def legend(y: float, layer: Layer, x: float = 18.0) -> Iterator[Element]:
             continue
         if kind in ("drop", "drop-gone", "drop-error", "unknown", "leave"):
             yield Mark(f"legend-{layer.name}-{kind}", x + 13, y, kind)
-        elif kind == "changed":
-            yield Box(f"legend-{layer.name}-changed", x, y - 6, 26, 12, kind, radius=4)
+        elif kind in ("changed", "bar-gone"):
+            yield Box(f"legend-{layer.name}-{kind}", x, y - 6, 26, 12, kind, radius=4 if kind == "changed" else 3)
         else:
             yield Line(f"legend-{layer.name}-{kind}", ((x, y), (x + 26, y)), kind)
         yield Label(x + 33, y + 3.5, text, "legend")

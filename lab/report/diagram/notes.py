@@ -49,7 +49,8 @@ def notes_of(way: Way, intended: Way | None, namespace: str, room: float) -> lis
         style = WRITING[kind]
         found.extend((kind, line) for line in wrapped(text, room, style.size, fixed=style.fixed, bold=style.bold))
 
-    for note in sorted((note for note in way.notes if note.namespace == namespace), key=lambda note: note.kind):
+    here = dict.fromkeys(note for note in way.notes if note.namespace == namespace)  # a packet may come by more than once
+    for note in sorted(here, key=lambda note: note.kind):
         write(f"note-{way.kind}", note.text)
     left = leaving(way, intended)
     if left is not None and left.namespace == namespace:
@@ -78,6 +79,8 @@ def story(view: View, ways: Sequence[Way], intended: Sequence[Way]) -> Iterator[
             yield "story-drop", f"The {way.kind} may end at {end.namespace}; the model cannot say: {end.sentence}"
         elif way.kind == "error":
             yield "story", f"{_error(way)} comes home to {end.namespace}"
+        if way.loop is not None:
+            yield "story", shown(f"The {way.kind} goes round: {way.loop.text}")
         left = leaving(way, goal)
         if left is not None:
             near = f" ({left.near})" if left.near else ""

@@ -6,23 +6,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import InputError, did_you_mean
-from lab.report.diagram.lanes import LINE, NARROW, PAD, ROOM, Row, build, columns, row_of
+from lab.report.diagram.bars import Bars
+from lab.report.diagram.endings import End
+from lab.report.diagram.lanes import LINE, NARROW, PAD, ROOM, build, columns, row_of
 from lab.report.diagram.legend import legend
 from lab.report.diagram.metrics import shortened, shown, width, wrapped
 from lab.report.diagram.notes import Text, changes, intended_for, leaving, notes_of, story
 from lab.report.diagram.palette import WRITING
 from lab.report.diagram.scene import Box, Data, Element, Label, Layer, Line, Mark, Point, Scene
 from lab.report.diagram.tracks import Track, Tracks
-from lab.report.diagram.ways import End, Stop, View, Way, departure, observed, ways
+from lab.report.diagram.ways import Stop, View, Way, departure, observed, ways
 
-BAR = 27.0
-BETWEEN_BARS = 3.0
 BAND = 18.0
 TITLE = 54.0
 ASIDE = 6.0
 """How far the intended path, and what is gone, runs beside the actual one."""
 LEAST_WIDTH = 780.0
 MARGIN = 18.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two phases that are shown in one picture."""
+
+    before: str
+    after: str
+    changed: Mapping[str, str]
+    """How many objects of which kinds differ, by namespace."""
+
+    @property
+    def name(self) -> str:
+        """What the picture of both is called."""
+        return f"{self.before} → {self.after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +53,8 @@ class Diagram:
     intended: str | None
     """The phase whose paths are the intended ones."""
     stories: Mapping[str, tuple[Text, ...]]
-    """What became of the packets, by the name of the phase: the kind of each sentence, and the sentence."""
+    """What became of the packets, by the name of the phase, and of the comparison: the kind of each sentence, and the sentence."""
+    compared: Comparison | None = None
 
     def view(self, name: str | None = None) -> View:
         """Return a phase by its name, by default the first. Raises InputError when there is none."""
@@ -60,7 +76,7 @@ def layout(views: Sequence[View], *, intended: str | None = None, compare: tuple
     for name in (*((intended,) if intended else ()), *(compare or ())):
         _find(views, name)
     answered = next((view.name for view in views if view.conversation.outcome.kind == "reply"), None)
-    return _Drawing(tuple(views), intended or answered, title or _title(views[0]), compare).diagram(compare)
+    return _Drawing(tuple(views), intended or answered, title or _title(views[0]), compare).diagram()
 
 
 def _find(views: Sequence[View], name: str | None) -> View:
@@ -75,13 +91,15 @@ class _Drawing:
 
     def __init__(self, views: tuple[View, ...], goal: str | None, title: str, compare: tuple[str, str] | None) -> None:
         self.views, self.goal, self.title = views, goal, title
-        self.drawn = {view.name: ways(view) for view in views}
-        self.columns = [namespace.name for namespace in columns(views, self.drawn)]
-        self.changed = dict(changes(*(_find(views, name).state for name in compare))) if compare is not None else {}
+        self.columns = [namespace.name for namespace in columns(views, {view.name: ways(view) for view in views})]
+        self.compared = None
+        if compare is not None:
+            self.compared = Comparison(*compare, dict(changes(*(_find(views, name).state for name in compare))))
         column = {name: number for number, name in enumerate(self.columns)}
-        self.depths = self._depths()
+        self.drawn = {view.name: ways(view, column) for view in views}
+        self.bars = Bars(self.drawn, compare)
         wide = self._wide()
-        top = TITLE + BAND + self._bars_height(forward=True) + 8
+        top = TITLE + BAND + self.bars.height(forward=True) + 8
         # Once to know how wide each namespace is, and once more with the texts that have been broken to that width.
         self.room = {name: ROOM if name in wide else NARROW for name in self.columns}
         for _ in range(2):
@@ -93,19 +111,20 @@ class _Drawing:
             name: [self.way_lines.track(way, row_of(drawn, way)) for way in drawn] for name, drawn in self.drawn.items()
         }  # fmt: skip
         self.width = max(self.lanes.right + MARGIN, LEAST_WIDTH)
-        self.below = self.lanes.bottom + 8 + self._bars_height(forward=False)
+        self.below = self.lanes.bottom + 8 + self.bars.height(forward=False)
 
-    def diagram(self, compare: tuple[str, str] | None) -> Diagram:
+    def diagram(self) -> Diagram:
         stories = {view.name: tuple(story(view, self.drawn[view.name], self._goals(view.name))) for view in self.views}
         layers = [self._layer(view, stories[view.name]) for view in self.views]
-        if compare is not None:
-            layers.insert(0, self._comparison(_find(self.views, compare[0]), _find(self.views, compare[1]), stories))
+        if self.compared is not None:
+            stories[self.compared.name] = tuple(_compared(self.compared, stories))
+            layers.insert(0, self._comparison(self.compared, stories[self.compared.name]))
         bottom = max(element.y for layer in layers for element in layer.elements if isinstance(element, Label)) + 22
         title = shortened(self.title, self.width - 2 * MARGIN, WRITING["title"].size, bold=True)
         ground = [Label(MARGIN, 26, title, "title", title=self.title), *self.lanes.elements, *self._bands()]
         layers = [replace(layer, elements=(*layer.elements, *legend(bottom, layer))) for layer in layers]
         scene = Scene(self.width, bottom + 18, self.title, Layer("", self.title, "", tuple(ground)), tuple(layers))
-        return Diagram(scene, self.views, self.drawn, tuple(self.columns), self.goal, stories)
+        return Diagram(scene, self.views, self.drawn, tuple(self.columns), self.goal, stories, self.compared)
 
     # -- what is measured before anything is placed
 
@@ -121,18 +140,6 @@ class _Drawing:
                 found |= {left.namespace} if left is not None else set()
                 found |= {way.end.namespace} if way.end.kind != "delivered" else set()
         return found
-
-    def _depths(self) -> dict[Row, int]:
-        """Return how many headers lie over each other on each row, in any phase."""
-        found: dict[Row, int] = {}
-        for drawn in self.drawn.values():
-            for way in drawn:
-                row = row_of(drawn, way)
-                found[row] = max([found.get(row, 0), *(header.depth + 1 for header in way.headers)])
-        return found
-
-    def _bars_height(self, *, forward: bool) -> float:
-        return sum(depth for (ahead, _), depth in self.depths.items() if ahead == forward) * (BAR + BETWEEN_BARS)
 
     def _notes(self, view: View, namespace: str) -> tuple[list[Text], list[Text]]:
         """Return what is written in a namespace in a phase: above about the way there, below about the way back."""
@@ -150,7 +157,7 @@ class _Drawing:
         )
 
     def _changed_lines(self, namespace: str) -> list[str]:
-        what = self.changed.get(namespace)
+        what = self.compared.changed.get(namespace) if self.compared is not None else None
         style = WRITING["changed"]
         return wrapped(f"changed: {what}", self.room[namespace], style.size, bold=style.bold) if what is not None else []
 
@@ -166,7 +173,7 @@ class _Drawing:
             name = f"{view.name}-{track.way.kind}"
             elements += self._tubes(track, name, _data(view, track.way))
             elements += self._line(view, track, track.way.kind)
-            elements += self._bars(view, track)
+            elements += self.bars.of(name, track, self.way_lines, self.lanes, _data(view, track.way))
             elements += self._marks(view, track)
         elements += self._texts(view)
         packet = self.drawn[view.name][0].packet
@@ -222,9 +229,9 @@ class _Drawing:
         """Return the tip of an arrow where a line enters a namespace."""
         if stop is None or not stop.device or before is None or before.namespace == stop.namespace:
             return None
-        box = self.lanes.pill(track.row, stop)
-        ahead = 1 if track.way.forward else -1
-        tip = (box.x - 1 if track.way.forward else box.right + 1, box.center[1])
+        box, forward = self.lanes.pill(track.row, stop), track.way.ahead(stop)
+        ahead = 1 if forward else -1
+        tip = (box.x - 1 if forward else box.right + 1, box.center[1])
         return tip, (tip[0] - 8 * ahead, tip[1])
 
     def _intended(self, view: View, track: Track, goal: Way) -> Iterator[Element]:
@@ -255,37 +262,22 @@ class _Drawing:
 
     def _fork(self, track: Track, goal: Way) -> Point:
         common = departure(track.way, goal)
-        if not common or not track.way.stops[common - 1].device:
+        last = track.way.stops[common - 1] if common else None
+        if last is None or not last.device:
             return track.pieces[common].points[0]
-        box = self.lanes.pill(track.row, track.way.stops[common - 1])
-        return (box.right + 8 if track.way.forward else box.x - 8), box.center[1]
-
-    def _bars(self, view: View, track: Track) -> Iterator[Element]:
-        way = track.way
-        for number, header in enumerate(way.headers):
-            left, right = self.way_lines.span(track, header)
-            level = header.depth + sum(depth for (ahead, row), depth in self.depths.items() if ahead == way.forward and row < track.row[1])
-            up, down = self.lanes.top - 5 - (level + 1) * (BAR + BETWEEN_BARS), self.lanes.bottom + 8 + level * (BAR + BETWEEN_BARS)
-            look = "bar-tunnel" if header.depth else f"bar-{way.kind}"
-            told = f"{header.name}: {header.text}"
-            y = up if way.forward else down
-            box = Box(f"{view.name}-{way.kind}-header-{number}", left, y, max(right - left, 14), BAR, look, told, "", 3, _data(view, way))
-            yield box
-            for line, text in enumerate((header.name, header.text)):
-                short = shortened(text, box.width - 8, WRITING[look].size, fixed=True)
-                if len(short) > 4 or short == text:
-                    yield Label(box.center[0], y + 11 + line * 11.5, short, look, "middle", told, owner=box.id)
+        box = self.lanes.pill(track.row, last)
+        return (box.right + 8 if track.way.ahead(last) else box.x - 8), box.center[1]
 
     def _bands(self) -> Iterator[Label]:
-        if self._bars_height(forward=True):
+        if self.bars.height(forward=True):
             yield Label(MARGIN, TITLE + BAND - 6, "headers on the way there", "band")
-        if self._bars_height(forward=False):
+        if self.bars.height(forward=False):
             yield Label(MARGIN, self.below + 10, "headers on the way back", "band")
 
-    def _comparison(self, before: View, after: View, stories: Mapping[str, Sequence[Text]]) -> Layer:
+    def _comparison(self, compared: Comparison, told: Sequence[Text]) -> Layer:
         """Both phases in one picture: what is gone hollow and beside, what there is solid, and a box around what has changed."""
         elements: list[Element] = []
-        name = f"{before.name} → {after.name}"
+        before, after = _find(self.views, compared.before), _find(self.views, compared.after)
         now = {(track.way.kind, piece.points) for track in self.tracks[after.name] for piece in track.pieces}
         for track in self.tracks[before.name]:
             aside = -ASIDE if track.way.forward else ASIDE
@@ -293,17 +285,16 @@ class _Drawing:
             for line, piece, points in zip(lines, track.pieces, track.moved(aside), strict=True):
                 if (track.way.kind, piece.points) not in now:
                     elements.append(Line(line.id, points, "gone", f"gone: {line.title}", None, line.source, line.target, line.data))
+            bars = self.bars.gone(f"gone-{before.name}-{track.way.kind}", track, self.way_lines, self.lanes, _data(before, track.way))
+            elements += bars
             if track.way.end.kind != "delivered":
                 elements += [mark for mark in self._marks(before, track, gone=True) if mark.kind.startswith("drop")]
         for track in self.tracks[after.name]:
-            elements += self._tubes(track, f"{after.name}-{track.way.kind}", _data(after, track.way))
-            elements += [*self._line(after, track, track.way.kind), *self._bars(after, track), *self._marks(after, track)]
+            way, data = f"{after.name}-{track.way.kind}", _data(after, track.way)
+            elements += [*self._tubes(track, way, data), *self._line(after, track, track.way.kind)]
+            elements += [*self.bars.of(way, track, self.way_lines, self.lanes, data), *self._marks(after, track)]
         elements += self._texts(after)
-        told: list[Text] = [
-            ("story-quiet", f"before, {before.name}: {text}") for kind, text in stories[before.name] if kind != "story-quiet"
-        ]
-        told += [("story", f"now, {after.name}: {text}") for kind, text in stories[after.name] if kind != "story-quiet"]
-        for namespace, what in self.changed.items():
+        for namespace, what in compared.changed.items():
             place = self.lanes.places.get(namespace)
             if place is None:
                 continue
@@ -315,12 +306,21 @@ class _Drawing:
             for number, text in enumerate(self._changed_lines(namespace)):
                 y = self.lanes.middle[0] + 12 + (above + number) * LINE
                 elements.append(Label(place.left, y, text, "changed", owner=box.id))
-        same: dict[str, list[str]] = {}
-        for namespace, what in self.changed.items():
-            same.setdefault(what, []).append(namespace)
-        told += [("story-leave", f"Changed at {', '.join(names)}: {what}") for what, names in same.items()]
-        elements += [*self._subtitle(name), *_paragraphs(told, self.width, self.below + BAND)]
-        return Layer(name, name, _sentences(told), tuple(_renamed("compared", elements)))
+        elements += [*self._subtitle(compared.name), *_paragraphs(told, self.width, self.below + BAND)]
+        return Layer(compared.name, compared.name, _sentences(told), tuple(_renamed("compared", elements)))
+
+
+def _compared(compared: Comparison, stories: Mapping[str, Sequence[Text]]) -> Iterator[Text]:
+    """Yield what became of the packets of two phases, and what differs between them."""
+    for phase, when, look in ((compared.before, "before", "story-quiet"), (compared.after, "now", "story")):
+        for kind, text in stories[phase]:
+            if kind != "story-quiet":
+                yield look, f"{when}, {phase}: {text}"
+    same: dict[str, list[str]] = {}
+    for namespace, what in compared.changed.items():
+        same.setdefault(what, []).append(namespace)
+    for what, names in same.items():
+        yield "story-changed", f"Changed at {', '.join(names)}: {what}"
 
 
 def told_of(kind: str, end: End) -> str:

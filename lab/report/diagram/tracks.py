@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
-from lab.report.diagram.lanes import Lanes, Row, bus_column
+from lab.report.diagram.lanes import Lanes, Row, bus_column, row_at
 from lab.report.diagram.scene import Box, Point
 from lab.report.diagram.ways import Header, Stop, Way
 
 _INSET = 8.0
+_TURN = 13.0
+"""From a device to where the line of a packet turns that goes back out of it."""
 _MARK = 11.0
 """From a device to a mark beside it."""
 
@@ -61,7 +64,7 @@ class Tracks:
             else:
                 left = bus_column(way, number, self._column, self._lanes.ends)
                 box, column = self._lanes.buses[stop.namespace, left], left + 0.5
-                there = (box.center[0], self._lanes.base[row])
+                there = (box.center[0], self._lanes.base[row_at(row, stop)])
             points = self._between(way, row, before, stop, here, there, passing=abs(column - at) > 1)
             pieces.append(Piece(stop, points, source, box.id))
             here, before, at, source = there, stop, column, box.id
@@ -74,7 +77,8 @@ class Tracks:
     def span(self, track: Track, header: Header) -> tuple[float, float]:
         """Return from where to where a header is drawn."""
         first, last = (self._edge(track, header, header.start), self._edge(track, header, header.end, last=True))
-        return (first, last) if first <= last else (last, first)
+        passed = [piece.points[-1][0] for piece in track.pieces[ceil(header.start) : int(header.end)]] if track.way.rows > 1 else []
+        return min(first, last, *passed), max(first, last, *passed)
 
     def _edge(self, track: Track, header: Header, at: float, *, last: bool = False) -> float:
         way, pieces = track.way, track.pieces
@@ -90,7 +94,7 @@ class Tracks:
         stop = way.stops[int(at)]
         if header.depth and stop.device:
             box = self._lanes.pill(track.row, stop)
-            return box.x if way.forward != last else box.right
+            return box.x if way.ahead(stop) != last else box.right
         return pieces[int(at)].points[-1][0]
 
     def _sides(self, row: Row, namespace: str) -> dict[str, list[Box]]:
@@ -114,55 +118,65 @@ class Tracks:
         place = self._lanes.places.get(way.end.namespace)
         if place is None:
             return here
-        ahead = 1 if way.forward else -1
-        far = place.right if way.forward else place.left
         last = way.stops[-1] if way.stops else None
+        forward = way.ahead(last)
+        ahead = 1 if forward else -1
+        far = place.right if forward else place.left
         if last is None or last.namespace != way.end.namespace:
             return (here[0] + ahead * (2 * _MARK + (abs(far - here[0]) - 3 * _MARK) * way.end.position), here[1]) if last is None else here
-        beyond = self._sides(row, place.name)["right" if way.forward else "left"]
+        beyond = self._sides(row_at(row, last), place.name)["right" if forward else "left"]
         if way.end.kind == "delivered":
             return (place.box.center[0] if beyond else far - ahead * _INSET), here[1]
         box = self._lanes.pill(row, last)
-        edge = box.right if way.forward else box.x
-        if last.side == ("right" if way.forward else "left"):
-            return (box.x if way.forward else box.right) - ahead * _MARK, here[1]
+        edge = box.right if forward else box.x
+        if last.side == ("right" if forward else "left"):
+            return (box.x if forward else box.right) - ahead * _MARK, here[1]
         level = [other for other in beyond if other.center[1] == here[1]]
         if level:
-            far = min(other.x for other in level) if way.forward else max(other.right for other in level)
+            far = min(other.x for other in level) if forward else max(other.right for other in level)
         return edge + ahead * (_MARK + max(0.0, abs(far - edge) - 2 * _MARK) * way.end.position), here[1]
 
     def _between(
         self, way: Way, row: Row, before: Stop | None, stop: Stop, here: Point, there: Point, *, passing: bool
     ) -> tuple[Point, ...]:
         if stop.namespace == (before.namespace if before is not None else way.origin):
+            if before is not None and before.back != stop.back:
+                return self._turned(way, row, before, stop, here, there)
             if here[1] == there[1]:
                 return here, there
             turn = here[0] if before is None or before.side == stop.side else self._turn(row, before, stop, here, there)
             return here, (turn, here[1]), (turn, there[1]), there
         if here[1] == there[1] and not passing:
             return here, there
-        arrive = self._arrival(way, stop, there)
+        forward = way.ahead(stop)
+        arrive = self._arrival(forward, stop, there)
         if not passing:
             return here, (arrive, here[1]), (arrive, there[1]), there
-        out = self._departure(way, before, here)
+        out = self._departure(forward, before, here)
         y = self._lanes.above + 4 * row[1] if way.forward else self._lanes.below - 4 * row[1]
         return here, (out, here[1]), (out, y), (arrive, y), (arrive, there[1]), there
 
-    def _departure(self, way: Way, before: Stop | None, here: Point) -> float:
+    def _departure(self, forward: bool, before: Stop | None, here: Point) -> float:
         """Return where a line turns after it has left a namespace, or crossed a switch."""
         if before is None:
             return here[0]
         if not before.device:
-            return here[0] + 19 if way.forward else here[0] - 8
+            return here[0] + 19 if forward else here[0] - 8
         frame = self._lanes.places[before.namespace].frame
-        return frame.right + 6 if way.forward else frame.x - 6
+        return frame.right + 6 if forward else frame.x - 6
 
-    def _arrival(self, way: Way, stop: Stop, there: Point) -> float:
+    def _arrival(self, forward: bool, stop: Stop, there: Point) -> float:
         """Return where a line turns before it enters a namespace, or crosses a switch."""
         if not stop.device:
-            return there[0] - 8 if way.forward else there[0] + 19
+            return there[0] - 8 if forward else there[0] + 19
         frame = self._lanes.places[stop.namespace].frame
-        return frame.x - 6 if way.forward else frame.right + 6
+        return frame.x - 6 if forward else frame.right + 6
+
+    def _turned(self, way: Way, row: Row, before: Stop, stop: Stop, here: Point, there: Point) -> tuple[Point, ...]:
+        """Return the line of a packet that turns back in a namespace: on beyond its devices, and to the other row."""
+        boxes = self._lanes.pill(row, before), self._lanes.pill(row, stop)
+        turn = max(box.right for box in boxes) + _TURN if way.ahead(before) else min(box.x for box in boxes) - _TURN
+        return here, (turn, here[1]), (turn, there[1]), there
 
     def _turn(self, row: Row, before: Stop, stop: Stop, here: Point, there: Point) -> float:
         """Return where a line climbs from a device on one side to a device on the other."""

@@ -5,19 +5,19 @@ A way is drawn as the packet went; what decided is quoted, never concluded here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal
 
-from lab.forwarding import Conversation, Delivered, Dropped, Hop, Packet, Reason, Stage, Step, Unknown
+from lab.forwarding import Conversation, Delivered, Dropped, Hop, Packet, Stage, Step
 from lab.forwarding.packet import ICMP, PROTOCOL_NAMES, VXLAN_OVERHEAD
-from lab.forwarding.results import Verdict
 from lab.forwarding.tunnel import Decapsulation, Encapsulation
-from lab.forwarding.why import NearMiss, describe_route, describe_rule
+from lab.forwarding.why import NearMiss, describe_route
+from lab.report.diagram.endings import LEAVING, End, ending
 from lab.report.diagram.metrics import shown
-from lab.state import FdbEntry, Link, Route, Rule, State, Veth, Vxlan
-from lab.state.nft import Chain, NftRule
-from lab.state.nftables import rule_text
+from lab.report.diagram.turns import Loop, course
+from lab.state import Route, State, Veth, Vxlan
 
 Kind = Literal["request", "reply", "error"]
 Side = Literal["left", "right", ""]
@@ -44,6 +44,8 @@ class Stop:
     device: str = ""
     side: Side = ""
     tunnel: bool = False
+    back: bool = False
+    """The packet passes here against the direction of its way: it has turned back."""
     hop: int = field(default=0, compare=False)
     """The number of the visit in the trace."""
 
@@ -58,33 +60,8 @@ class Header:
     """0 for the innermost."""
     name: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a way ends."""
-
-    kind: Literal["delivered", "drop", "unknown"]
-    namespace: str
-    stage: str = ""
-    device: str = ""
-    reason: str = ""
-    """In a few words."""
-    matched: str = ""
-    """The object that decided."""
-    sentence: str = ""
-    position: float = 0
-    """How far through its namespace the packet came, from 0 to 1."""
-
-    @property
-    def why(self) -> str:
-        """The stage and the reason, in a few words."""
-        return self.reason if self.stage.lower() in self.reason.lower() else f"{self.stage}: {self.reason}"
-
-    @property
-    def place(self) -> str:
-        """The namespace, and the device where there is one."""
-        return f"{self.namespace}:{self.device}" if self.device else self.namespace
+    turned: bool = False
+    """The packet bears it only since it has turned back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +69,7 @@ class Note:
     """A line of text in a namespace."""
 
     namespace: str
-    kind: Literal["mtu", "nat", "route"]
+    kind: Literal["loop", "mtu", "nat", "route", "turn"]
     text: str
 
 
@@ -113,6 +90,17 @@ class Way:
     notes: tuple[Note, ...]
     near: tuple[tuple[str, NearMiss], ...] = ()
     """What nearly decided, by namespace."""
+    loop: Loop | None = None
+    """Where the packet goes round; one round is drawn."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a picture it takes: one more when the packet turns back."""
+        return 1 + any(stop.back for stop in self.stops)
+
+    def ahead(self, stop: Stop | None = None) -> bool:
+        """Whether the packet goes from left to right there, or else at its beginning."""
+        return self.forward != (stop is not None and stop.back)
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -121,12 +109,15 @@ class Way:
         return tuple(name for number, name in enumerate(names) if number == 0 or names[number - 1] != name)
 
 
-def ways(view: View) -> tuple[Way, ...]:
-    """Return the ways of a conversation that a picture shows: at most one there, one back, and that of an error about one of them."""
+def ways(view: View, column: Mapping[str, int] | None = None) -> tuple[Way, ...]:
+    """Return the ways of a conversation that a picture shows: at most one there, one back, and that of an error about one of them.
+
+    `column` says where the namespaces stand from left to right, if that is known: it decides where a packet turns back.
+    """
     conversation = view.conversation
     forward = [trace.origin == conversation.request.origin and trace.purpose != "error" for trace in conversation.traces]
     chosen = _chosen(conversation, forward)
-    return tuple(_way(view.state, conversation, number, kind, ahead) for number, kind, ahead in chosen)
+    return tuple(_way(view.state, conversation, number, kind, ahead, column) for number, kind, ahead in chosen)
 
 
 def _chosen(conversation: Conversation, forward: list[bool]) -> list[tuple[int, Kind, bool]]:
@@ -150,7 +141,7 @@ def _chosen(conversation: Conversation, forward: list[bool]) -> list[tuple[int, 
     return found
 
 
-def _way(state: State, conversation: Conversation, number: int, kind: Kind, forward: bool) -> Way:
+def _way(state: State, conversation: Conversation, number: int, kind: Kind, forward: bool, column: Mapping[str, int] | None) -> Way:
     trace = conversation.traces[number]
     stops: list[Stop] = []
     headers: list[Header] = []
@@ -162,27 +153,32 @@ def _way(state: State, conversation: Conversation, number: int, kind: Kind, forw
         start, packet = open_headers.pop()
         if start == at and headers and len(stops) > 1:  # two translations in one place: the notes tell of both, a bar shows the outcome
             return
-        headers.append(_header(start, at, len(open_headers), packet, outer=packet.tunnel is not None))
+        turned = any(stop.back for stop in stops[: ceil(start) + 1])
+        headers.append(_header(start, at, len(open_headers), packet, turned=turned))
 
-    way = trace.way
-    for index, visit in enumerate(way):
+    drawn = course(state, trace, forward=forward, column=column)
+    way = drawn.visits
+    for index, (visit, (into, out)) in enumerate(zip(way, drawn.backward, strict=True)):
         hop = trace.hops[visit]
         if state[hop.namespace].role == "switch":
-            stops.append(Stop(hop.namespace, hop=visit))
+            stops.append(Stop(hop.namespace, back=into, hop=visit))
             continue
-        entering: Side = "left" if forward else "right"
-        leaving: Side = "right" if forward else "left"
+        entering: Side = "left" if forward != into else "right"
+        leaving: Side = "right" if forward != out else "left"
+        wrapped = False
         if hop.arrived_by is not None:
-            stops.append(Stop(hop.namespace, hop.arrived_by, entering, hop=visit))
+            stops.append(Stop(hop.namespace, hop.arrived_by, entering, back=into, hop=visit))
         routed = False
         for step in hop.steps:
             decision = step.decision
             if isinstance(decision, Decapsulation):
-                stops.append(Stop(hop.namespace, decision.link.name, entering, tunnel=True, hop=visit))
+                stops.append(Stop(hop.namespace, decision.link.name, entering, tunnel=True, back=into, hop=visit))
+                wrapped = True
                 if len(open_headers) > 1:
                     close(len(stops) - 1)
             elif isinstance(decision, Encapsulation):
-                stops.append(Stop(hop.namespace, decision.link.name, leaving, tunnel=True, hop=visit))
+                stops.append(Stop(hop.namespace, decision.link.name, leaving, tunnel=True, back=out, hop=visit))
+                wrapped = True
                 open_headers.append((len(stops) - 1, decision.outer))
             elif _readdressed(step) and open_headers and isinstance(step.after, Packet):
                 at = max(0.0, len(stops) - 0.5)
@@ -197,20 +193,28 @@ def _way(state: State, conversation: Conversation, number: int, kind: Kind, forw
                 routed = True
         device = _left_by(state, hop, trace.hops[way[index + 1]] if index + 1 < len(way) else None)
         if device is not None:
-            stops.append(Stop(hop.namespace, device, leaving, hop=visit))
+            stops.append(Stop(hop.namespace, device, leaving, back=out, hop=visit))
+            if into != out and device == hop.arrived_by and not wrapped:
+                notes.append(Note(hop.namespace, "turn", f"back out of {shown(device)}, by which it came"))
+    if drawn.loop is not None:
+        notes.append(Note(drawn.loop.namespaces[0], "loop", f"goes round: {shown(drawn.loop.text)}"))
     verdict = trace.verdict
-    if isinstance(verdict, Dropped) and verdict.device is not None and verdict.stage in _LEAVING:
+    if isinstance(verdict, Dropped) and verdict.device is not None and verdict.stage in LEAVING:
         here = state[verdict.namespace]
         link = here.link(verdict.device)
         if here.role != "switch" and link is not None and verdict.device not in {s.device for s in stops if s.hop == way[-1]}:
             tunnel = isinstance(link.kind, Vxlan)
-            stops.append(Stop(verdict.namespace, verdict.device, "right" if forward else "left", tunnel, hop=way[-1]))
+            back = drawn.backward[-1][1]
+            stops.append(Stop(verdict.namespace, verdict.device, "right" if forward != back else "left", tunnel, back, way[-1]))
     while open_headers:
         close(len(stops) - 1 if stops else 0)
     size = trace.packet.size if isinstance(trace.packet, Packet) else 0
-    notes += _narrow(state, stops, "right" if forward else "left", size)
-    end = _end(state, verdict)
-    return Way(kind, number, forward, shown(trace.packet), tuple(stops), trace.origin, end, tuple(headers), tuple(notes), tuple(near))
+    notes += _narrow(state, stops, forward, size)
+    end = ending(state, verdict)
+    return Way(
+        kind, number, forward, shown(trace.packet), tuple(stops), trace.origin, end, tuple(headers), tuple(notes),
+        tuple(near), drawn.loop,
+    )  # fmt: skip
 
 
 def _left_by(state: State, hop: Hop, following: Hop | None) -> str | None:
@@ -254,11 +258,11 @@ def _address(packet: Packet) -> str:
     return f"{packet.destination}:{packet.destination_port}"
 
 
-def _header(start: float, end: float, depth: int, packet: Packet, *, outer: bool) -> Header:
+def _header(start: float, end: float, depth: int, packet: Packet, *, turned: bool) -> Header:
     addresses = f"{packet.source} → {packet.destination}"
-    if outer and packet.tunnel is not None:
-        return Header(start, end, depth, f"VXLAN {packet.tunnel.vni}, UDP {packet.destination_port}", addresses)
-    return Header(start, end, depth, packet_name(packet), addresses)
+    if packet.tunnel is not None:
+        return Header(start, end, depth, f"VXLAN {packet.tunnel.vni}, UDP {packet.destination_port}", addresses, turned)
+    return Header(start, end, depth, packet_name(packet), addresses, turned)
 
 
 def packet_name(packet: Packet) -> str:
@@ -268,82 +272,6 @@ def packet_name(packet: Packet) -> str:
     protocol = PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol)).upper()
     port = f" {packet.destination_port}" if packet.protocol != ICMP else ""
     return f"{protocol}{port}, {packet.size} B"
-
-
-_PROGRESS = {
-    Stage.ARRIVAL: 0.0,
-    Stage.BRIDGE: 0.5,
-    Stage.ARP: 0.2,
-    Stage.PREROUTING: 0.15,
-    Stage.DECAPSULATION: 0.1,
-    Stage.INPUT_ROUTING: 0.3,
-    Stage.REVERSE_PATH: 0.4,
-    Stage.TTL: 0.5,
-    Stage.MTU: 0.55,
-    Stage.REDIRECT: 0.6,
-    Stage.FORWARD: 0.7,
-    Stage.INPUT: 0.6,
-    Stage.DELIVERY: 0.8,
-    Stage.SOURCE: 0.2,
-    Stage.OUTPUT_ROUTING: 0.4,
-    Stage.OUTPUT: 0.6,
-    Stage.REROUTING: 0.7,
-    Stage.POSTROUTING: 0.85,
-    Stage.FRAGMENTATION: 0.9,
-    Stage.NEIGHBOUR: 0.95,
-    Stage.ENCAPSULATION: 0.9,
-    Stage.TRANSMISSION: 1.0,
-}
-"""How far through its namespace a packet is at a stage."""
-_LEAVING = (Stage.FRAGMENTATION, Stage.NEIGHBOUR, Stage.ENCAPSULATION, Stage.TRANSMISSION)
-"""Stages at which the packet is on the device it leaves by."""
-
-
-def _end(state: State, verdict: Verdict) -> End:
-    if isinstance(verdict, Dropped):
-        matched = describe(state, verdict.namespace, verdict.subject)
-        if verdict.reason is Reason.RP_FILTER and isinstance(verdict.subject, Route):
-            matched = f"the way back is {describe_route(verdict.subject)}"
-        return End(
-            "drop",
-            verdict.namespace,
-            str(verdict.stage),
-            verdict.device or "",
-            verdict.reason.text,
-            shown(matched),
-            shown(verdict.text),
-            _PROGRESS[verdict.stage],
-        )
-    if isinstance(verdict, Unknown):
-        return End("unknown", verdict.namespace, reason="the model cannot say", sentence=shown(verdict.why), position=0.5)
-    return End("delivered", verdict.namespace)
-
-
-def describe(state: State, namespace: str, subject: object | None) -> str:
-    """Return an object of a state in the words of the tool that prints it."""
-    match subject:
-        case Route():
-            return f"route {describe_route(subject)}"
-        case Rule():
-            return f"rule {describe_rule(subject)}"
-        case NftRule():
-            return f'rule "{subject.comment}"' if subject.comment else _rule(state, namespace, subject)
-        case Chain():
-            return f"policy of chain {subject.name}"
-        case Link():
-            return f"device {subject.name}, mtu {subject.mtu}"
-        case FdbEntry():
-            return f"FDB entry {subject.mac}" + (f" dst {subject.destination}" if subject.destination is not None else "")
-        case _:
-            return ""
-
-
-def _rule(state: State, namespace: str, rule: NftRule) -> str:
-    for table in state[namespace].tables:
-        for chain in table.chains:
-            if any(rule is one for one in chain.rules):
-                return f"rule {rule_text(rule, table.family)} of chain {chain.name}"
-    return "a rule"
 
 
 _PARTS: dict[Kind, str] = {"request": "request", "reply": "answer", "error": "icmp-error"}
@@ -372,14 +300,15 @@ def near_miss(way: Way, intended: Way, namespace: str) -> NearMiss | None:
     return next(iter((*exact, *found)), None)
 
 
-def _narrow(state: State, stops: Sequence[Stop], leaving: Side, size: int) -> Iterator[Note]:
+def _narrow(state: State, stops: Sequence[Stop], forward: bool, size: int) -> Iterator[Note]:
     """Yield where a packet of `size` bytes is too long: for a device that takes less than those before, or than its tunnel makes."""
     sizes: list[int | None] = [None]  # of the last device left by, at each depth of encapsulation
     for number, stop in enumerate(stops):
-        if stop.tunnel and stop.side != leaving:
+        leaving = stop.side == ("right" if forward != stop.back else "left")
+        if stop.tunnel and not leaving:
             sizes = sizes[:-1] or [None]
             continue
-        link = state[stop.namespace].link(stop.device) if stop.device and stop.side == leaving else None
+        link = state[stop.namespace].link(stop.device) if stop.device and leaving else None
         if link is None:
             continue
         before = sizes[-1]

@@ -27,8 +27,10 @@ def test_commands_write_what_they_name(command: str, tmp_path: Path, monkeypatch
 
 
 def test_what_is_shown_of_a_terminal_is_what_is_printed() -> None:
-    ((command, shown),) = re.findall(r"```console\n\$ lab (.*?)\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert lab(*shlex.split(command)).out == shown
+    examples = re.findall(r"```console\n\$ lab (.*?)\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(examples) == 2
+    for command, shown in examples:
+        assert lab(*shlex.split(command)).out == shown
 
 
 def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 RENDERERS: dict[str, Callable[[Diagram], str]] = {
     "svg": lambda diagram: svg(diagram.scene, every_phase=True),
     "drawio": lambda diagram: drawio(diagram.scene),
-    "mmd": lambda diagram: "".join(mermaid(diagram, view.name) for view in diagram.views),
-    "txt": lambda diagram: "".join(text(diagram, view.name) for view in diagram.views),
+    "mmd": lambda diagram: "".join(mermaid(diagram, name) for name in diagram.stories),
+    "txt": lambda diagram: "".join(text(diagram, name) for name in diagram.stories),
 }
 
 
@@ -41,7 +41,7 @@ def hostile() -> Diagram:
     for name, phase in (("healthy", "<b>&\"'"), ("broken", "broken")):
         state = renamed(open_state("calico-24-mismatch", name), harm)
         views.append(View(phase, state, trace(state, harm["c1-w1-a"], IPv4Address("10.42.185.1")), HOSTILE[3]))
-    return layout(views, title=HOSTILE[0])
+    return layout(views, title=HOSTILE[0], compare=(views[1].name, views[0].name))
 
 
 def test_svg_is_well_formed_and_complete(flagship: Diagram) -> None:
@@ -114,12 +114,13 @@ def test_mermaid_is_made_of_nothing_but_known_lines(flagship: Diagram, service: 
     line = re.compile(
         rf"""flowchart\ LR | \ \ acc(?:Title|Descr):\ [^<>{{}}|;#`%\[\]]* | \ +subgraph\ \w+\[{label}\] | \ +end
         | \ +\w+\[{label}\] | \ +\w+\{{\{{{label}\}}\}} | \ \ \w+\ (?:-->|==>|-\.->|--x)(?:\|{label}\|)?\ \w+
-        | \ \ linkStyle\ [\d,]+\ stroke:\#[0-9a-f]+[\w:,\- ]* | \ \ classDef\ ended\ [\w:,\#-]+ | \ \ class\ [\w,]+\ ended""",
+        | \ \ linkStyle\ [\d,]+\ stroke:\#[0-9a-f]+[\w:,\- ]*
+        | \ \ classDef\ (?:ended|gone|changed)\ [\w:,\#\ -]+ | \ \ class\ [\w,]+\ (?:ended|gone|changed)""",
         re.VERBOSE,
     )
     for diagram in (flagship, service, hostile):
-        for view in diagram.views:
-            lines = mermaid(diagram, view.name).splitlines()
+        for name in diagram.stories:
+            lines = mermaid(diagram, name).splitlines()
             assert [one for one in lines if not line.fullmatch(one)] == []
             opened, closed = (sum(one.strip().startswith(word) for one in lines) for word in ("subgraph", "end"))
             assert opened == sum(one.strip() == "end" for one in lines)
