@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,19 @@ settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--failed-to", metavar="FILE", help="write down which tests failed, and which found something")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    file = item.config.getoption("--failed-to")
+    if file and report.failed:
+        # A test that draws new examples each time has found something, whether or not it finds it again.
+        word = "found" if item.get_closest_marker("finding") else "failed"
+        with Path(file).open("a") as failed:
+            failed.write(f"{word} {item.nodeid}\n")
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -34,6 +34,7 @@ def test_the_kernel_does_with_random_packets_what_the_model_says() -> None:
 
 @pytest.mark.kernel
 @pytest.mark.root
+@pytest.mark.finding
 def test_the_kernel_does_what_the_model_says_in_networks_nobody_has_seen() -> None:
     """Other ones in every run: all runs together find what is left to find. A failure becomes part of the corpus."""
     fresh = SystemRandom().randrange(1 << 30)
