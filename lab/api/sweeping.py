@@ -9,7 +9,7 @@ from lab.api.inputs import joined, open_input
 from lab.errors import InputError, quoted
 from lab.scenario.phases import find_stage
 from lab.scenario.sweep import Swept, read_axes
-from lab.scenario.truth import sweep
+from lab.scenario.trying import sweep
 
 if TYPE_CHECKING:
     from lab.scenario.truth import Row, Truth

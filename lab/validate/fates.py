@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, TypeAlias
 
-from lab.forwarding import Conversation, Dropped, Flow, Network, Reason, trace
+from lab.forwarding import Dropped, Flow, Reason, trace
 from lab.forwarding.fib import Fib, Journal, Lookup
 from lab.forwarding.memory import Memory
-from lab.forwarding.network import Node
 from lab.forwarding.reach.classes import Nesting, distinctions, nest, own_part, representative
 from lab.forwarding.reach.matrix import SPECIAL, answer_of, reason_of
 from lab.forwarding.reach.sizes import SizeLimit, size_limit
+from lab.forwarding.watched import WatchedNetwork
 from lab.state import Namespace, State, Table, Veth
 from lab.validate.endpoints import endpoints
 
@@ -87,44 +87,6 @@ class Fate:
     @property
     def _returns_otherwise(self) -> bool:
         return self.path_back != tuple(reversed(self.path))
-
-
-class WatchedNetwork(Network):
-    """A network that notes which of its namespaces were looked at, and what their routing tables were asked."""
-
-    def __init__(self, state: State) -> None:
-        super().__init__(state)
-        self.came_by: set[str] = set()
-        self._journals: dict[str, Journal] = {}
-
-    def node(self, name: str) -> Node:
-        """Return a namespace, and note it."""
-        self.came_by.add(name)
-        if name not in self._nodes and name in self.state.namespaces:
-            self._journals[name] = Journal()
-            self._nodes[name] = _WatchedNode(self.state[name], self, self._journals[name])
-        return super().node(name)
-
-    def watched(self, flow: Flow) -> tuple[Conversation, frozenset[str], dict[str, Journal]]:
-        """Trace a conversation; return it with the namespaces looked at and their tables' journals."""
-        self.came_by = set()
-        for journal in self._journals.values():
-            journal.queries, journal.kinds = set(), set()
-        found = trace(self, flow, memory=Memory())
-        journals = {name: Journal(j.queries, j.kinds) for name, j in self._journals.items() if j.queries or j.kinds}
-        return found, frozenset(self.came_by), journals
-
-
-class _WatchedNode(Node):
-    def __init__(self, namespace: Namespace, network: Network, journal: Journal) -> None:
-        super().__init__(namespace, network)
-        self.journal = journal
-
-    def make_fib(self) -> Fib:
-        """Return the tables, which note what they are asked."""
-        made = super().make_fib()
-        made.journal = self.journal
-        return made
 
 
 @dataclass(frozen=True, slots=True)

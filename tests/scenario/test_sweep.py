@@ -6,11 +6,24 @@ from dataclasses import replace
 
 import pytest
 
+from lab.api.inputs import joined, open_input
 from lab.api.sweeping import sweep_file
 from lab.errors import InputError
+from lab.forwarding import Flow
+from lab.forwarding.watched import WatchedNetwork
 from lab.report.truth import truth_csv, truth_json
-from lab.scenario.sweep import Combination, combinations, read_axes
+from lab.scenario.phases import find_stage
+from lab.scenario.predictor import Predictor
+from lab.scenario.sweep import Combination, Swept, combinations, read_axes
 from lab.scenario.truth import Count, Row, Truth
+
+
+def swept_of(file: str) -> Swept:
+    name, _, phase = file.partition("@")
+    given = open_input(name, phase or None)
+    if given.scenario is None:
+        return Swept(given.topology, joined(given.topology.model))
+    return Swept.of_stage(given.scenario, given.topology, find_stage(given.scenario.model, given.phase))
 
 
 def test_values_are_listed_or_ranged_and_multiplied() -> None:
@@ -57,6 +70,31 @@ def test_the_model_says_what_works_with_which_detected_range() -> None:
         *(k for k in there if "within" in k),
         "cluster-2 to cluster-1: services",
     }
+
+
+@pytest.mark.parametrize("file", ["calico-24-mismatch@broken", "three-in-a-row", "twins-with-globalnet"])
+def test_what_is_kept_of_one_combination_is_what_asking_again_would_give(file: str) -> None:
+    axes = ["rp_filter=1,2", "mtu=1400,1500"] if file == "three-in-a-row" else ["detected=/16,/18,/19,/24", "side=both,one", "rp_filter=1"]
+    axes = [axis.replace("rp_filter", "routers.*.sysctls.rp_filter") if file == "three-in-a-row" else axis for axis in axes]
+    swept, todo = swept_of(file), combinations(read_axes(axes))
+    predictor = Predictor(swept)
+    assert [one for one in todo if predictor.row(one) != Predictor(swept).row(one)] == []
+
+
+def test_what_combinations_share_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Flow] = []
+    watched = WatchedNetwork.watched
+    monkeypatch.setattr(WatchedNetwork, "watched", lambda network, flow: asked.append(flow) or watched(network, flow))
+    predictor = Predictor(swept_of("calico-24-mismatch"))
+    for combination in combinations(read_axes(["detected=/21../24"])):
+        assert predictor.row(combination).counts
+    assert len(asked) == len(set(asked))
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    axes = ["detected=/16,/24", "mtu=1400,1500"]
+    one, two = (sweep_file("calico-24-mismatch", axes, predict=True, at_once=workers) for workers in (1, 2))
+    assert one.rows == two.rows
 
 
 def test_no_cell_of_a_csv_is_a_formula() -> None:
