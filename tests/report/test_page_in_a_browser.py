@@ -98,8 +98,21 @@ def test_the_keyboard_does_it_as_well_up_to_where_the_packet_ends(page: Page) ->
 
 
 def test_a_click_into_the_picture_opens_the_hop_there(page: Page) -> None:
-    page.click(".scene.current svg [data-trace='0'][data-hop='1']")
+    page.click(".scene.current svg rect[data-trace='0'][data-hop='1']")
     assert page.run(CURRENT) == "c1-w1"
+
+
+def test_on_a_phone_the_picture_follows_the_packet(page: Page) -> None:
+    page.size(400)
+    in_sight = """[...document.querySelectorAll('.scene.current svg g.lab-now')].some(e => {
+        const frame = e.closest('.picture').getBoundingClientRect(), box = e.getBoundingClientRect();
+        return box.left >= frame.left - 1 && box.right <= frame.right + 1; })"""
+    assert page.run("document.querySelector('.scene.current .picture').className").split() == ["picture", "more-right"]
+    for _ in range(6):
+        page.click(".scene.current .next")
+        assert page.run(LIT) == 1
+        assert page.run(in_sight)
+    assert page.run("document.querySelector('.scene.current .picture').scrollLeft") > 100
 
 
 def test_everything_that_can_be_used_has_a_name(page: Page) -> None:

@@ -96,7 +96,7 @@ def _artists(element: Element, colours: Mapping[str, str]) -> list[PathPatch | F
             size = max(0.0, min(element.radius, element.width / 2, element.height / 2))
             round_ = f"round,pad=0,rounding_size={size:.2f}"
             fill = colours[shape.fill] if shape.fill else "none"
-            pen = {**_pen(shape, colours), "linewidth": 2 * POINT} if element.data == (("used", "yes"),) else _pen(shape, colours)
+            pen = {**_pen(shape, colours), "linewidth": 2 * POINT} if ("used", "yes") in element.data else _pen(shape, colours)
             return [FancyBboxPatch((element.x, element.y), element.width, element.height, boxstyle=round_, facecolor=fill, **pen)]
         case Line():
             shape = SHAPES[element.kind]

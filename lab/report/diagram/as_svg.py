@@ -65,17 +65,26 @@ def svg(
 
 
 def over(scene: Scene, layer: Layer) -> list[Element]:
-    """Return the elements of a layer in the order they are painted; devices of the ground come once more over the lines, without ids."""
+    """Return the elements of a layer in the order they are painted; devices of the ground come once more over the lines, without ids.
+
+    A device that a packet passes bears the numbers of its trace and its hop, as the line to it does.
+    """
     lines = [element for element in layer.elements if isinstance(element, Line)]
     rest = [element for element in layer.elements if not isinstance(element, Line)]
     lines.sort(key=lambda line: {"tube": 0, "intended": 1, "gone": 1}.get(line.kind, 2))
-    crossed = {name for line in lines for name in (line.source, line.target)}
+    crossed: dict[str, Data] = {}
+    for line in lines:
+        if line.kind in ("request", "reply", "error"):
+            crossed.setdefault(line.target, tuple(pair for pair in line.data if pair[0] in ("trace", "hop")))
+    for line in lines:
+        crossed.setdefault(line.source, ())
+        crossed.setdefault(line.target, ())
     again: list[Element] = []
     for element in scene.ground.elements:
         if isinstance(element, Box) and element.kind in ("device", "tunnel-device"):
             used = element.id in crossed
             again.append(Box("", element.x, element.y, element.width, element.height, element.kind, element.title, radius=element.radius,
-                             data=(("used", "yes"),) if used else ()))  # fmt: skip
+                             data=(("used", "yes"), *crossed[element.id]) if used else ()))  # fmt: skip
         elif isinstance(element, Label) and element.kind in ("device-name", "tunnel-name"):
             again.append(element)
     return [*lines, *(again if lines else ()), *rest]
@@ -227,7 +236,8 @@ def _sheet() -> str:
         f"{d} .lab-drop-error .lab-cross{{stroke:var(--lab-error)}}",
         f"{d} .lab-sign{{fill:var(--lab-unknown);font-size:12px;font-weight:700}}",
         f"{d} .lab-gone .lab-hollow{{stroke:var(--lab-paper);stroke-width:2.6}}",
-        f"{d} [data-used]{{stroke-width:2}}",
+        f"{d} [data-used]{{stroke-width:2}}{d} [data-used].lab-now{{stroke-width:3.4}}",
+        f"{d} .lab-phase .lab-t-device-name,{d} .lab-phase .lab-t-tunnel-name{{pointer-events:none}}",
         f"{d} a text{{text-decoration:underline}}",
     ]
     for kind, look in WRITING.items():

@@ -22,16 +22,18 @@ LEVEL = 33.0
 BETWEEN = 20.0
 """At least so much lies between the devices on the left and those on the right."""
 PAD = 7.0
-FRAME = 6.0
-NARROW = 92.0
+FRAME = 5.0
+NARROW = 86.0
 """The least width of a namespace, without its padding."""
 ROOM = 150.0
 """The least width where a packet ends or leaves its way: the reason stands there."""
-SWITCH = 30.0
-NEXT = 14.0
-LANE = 9.0
-BETWEEN_LANES = 12.0
-HEAD = 33.0
+SWITCH = 27.0
+NEXT = 10.0
+LANE = 7.0
+LANE_NAME = 170.0
+"""So much of a lane's name is written out, however narrow what is in the lane."""
+BETWEEN_LANES = 10.0
+HEAD = 36.0
 LINE = 12.0
 BYPASS = 15.0
 LONGEST_NAME = 13
@@ -323,7 +325,8 @@ def _place(
                 x += SWITCH
             bussed = bool(here)
             x += 0 if bussed else NEXT
-        x += LANE - NEXT * (not bussed)
+        name = shown(lane or "corporate network")
+        x = max(x + LANE - NEXT * (not bussed), lane_x + min(width(name, 12, bold=True) + 18, LANE_NAME))
         box = Box(
             lane_id,
             lane_x,
@@ -331,10 +334,10 @@ def _place(
             x - lane_x,
             lanes.bottom - lanes.top,
             "cluster" if lane else "network",
-            shown(lane or "corporate network"),
+            name,
         )
         boxes.insert(0, box)
-        text = shortened(shown(lane or "corporate network"), box.width - 16, 12, bold=True)
+        text = shortened(name, box.width - 16, 12, bold=True)
         labels.append(Label(box.x + 9, box.y + 16, text, "lane-name", owner=lane_id, title=box.title))
         x += BETWEEN_LANES
     lanes.right = x - BETWEEN_LANES

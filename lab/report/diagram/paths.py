@@ -21,7 +21,9 @@ BAND = 18.0
 TITLE = 54.0
 ASIDE = 6.0
 """How far the intended path, and what is gone, runs beside the actual one."""
-LEAST_WIDTH = 780.0
+LEAST_WIDTH = 660.0
+READABLE = 920.0
+"""How wide lines of text below a picture become."""
 MARGIN = 18.0
 
 
@@ -357,7 +359,7 @@ def _paragraphs(told: Sequence[Text], right: float, top: float) -> Iterator[Labe
     y = top + 16
     for kind, text in told:
         style = WRITING[kind]
-        for line in wrapped(text, right - 2 * MARGIN, style.size, fixed=style.fixed, bold=style.bold):
+        for line in wrapped(text, min(right - 2 * MARGIN, READABLE), style.size, fixed=style.fixed, bold=style.bold):
             yield Label(MARGIN, y, line, kind)
             y += 16
 

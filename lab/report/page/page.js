@@ -74,7 +74,19 @@
       const where = hop.querySelector(".where").textContent;
       this.position.textContent = `hop ${number + 1} of ${this.hops.length}: ${where}`;
       this.light(hop);
+      this.follow();
       if (scroll) hop.scrollIntoView({ block: "nearest" });
+    }
+
+    follow() {
+      // Where a picture is wider than the window, what is lit comes into sight.
+      for (const picture of this.scene.querySelectorAll(".picture")) {
+        const lit = [...picture.querySelectorAll(".lab-now")].map((element) => element.getBoundingClientRect());
+        if (!lit.length) continue;
+        const frame = picture.getBoundingClientRect();
+        const left = Math.min(...lit.map((box) => box.left)), right = Math.max(...lit.map((box) => box.right));
+        if (left < frame.left || right > frame.right) picture.scrollLeft += (left + right) / 2 - (frame.left + frame.right) / 2;
+      }
     }
 
     light(hop) {
@@ -88,8 +100,21 @@
     }
   }
 
+  const edges = (picture) => {
+    picture.classList.toggle("more-left", picture.scrollLeft > 1);
+    picture.classList.toggle("more-right", picture.scrollLeft + picture.clientWidth < picture.scrollWidth - 1);
+  };
+  const widths = new ResizeObserver((entries) => entries.forEach((entry) => edges(entry.target)));
+  for (const picture of document.querySelectorAll(".picture")) {
+    picture.addEventListener("scroll", () => edges(picture), { passive: true });
+    widths.observe(picture);
+  }
+
   const show = (story, scene) => {
+    const left = story.querySelector(".scene.current .picture")?.scrollLeft;
     for (const other of story.querySelectorAll(".scene")) other.classList.toggle("current", other === scene);
+    const picture = scene.querySelector(".picture");
+    if (left && picture) picture.scrollLeft = left;
   };
 
   document.querySelectorAll(".story").forEach((story, count) => {

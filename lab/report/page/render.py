@@ -97,7 +97,7 @@ def _ends(hop: Hop) -> bool:
 
 
 def _first_upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]  # eBPF stays as it is
 
 
 def _diff_class(line: str) -> str:
@@ -172,7 +172,9 @@ def _phase(phase: Phase) -> _ToldPhase:
     total = statuses.total()
     noun = "expectation holds" if total == 1 else "expectations hold"
     counts = f"{statuses['held']} {noun}" if mood == "good" else f"{statuses['held']} of {total} {noun}"
-    return _ToldPhase(phase.name, phase.title, mood, f"{counts}, {phase.probes} probes", phase.steps)
+    probes = f"{phase.probes} {'probe' if phase.probes == 1 else 'probes'}"
+    told = f"{counts}, {probes}" if total else f"{probes}, no expectation of its own"
+    return _ToldPhase(phase.name, phase.title, mood, told, phase.steps)
 
 
 @dataclass(frozen=True, slots=True)
