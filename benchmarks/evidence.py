@@ -15,15 +15,16 @@ from typing import Final
 
 from benchmarks.campaign import Campaign, campaign
 from benchmarks.runs import as_ordinary_user, as_root, at_rest, median
-from lab.explain.journey import journey_of
+from lab.explain.journey import Journey, journey_of
 from lab.kernel.sandbox import Sandbox
-from lab.probe import PingRequest
+from lab.probe import Part, PingRequest
 from lab.scenario.play import run_scenario
 from lab.scenario.stage import RunningLab
 from lab.spec import open_scenario
 from lab.state import AddressEntry, Link, Loopback, Route, State, StateBuilder, complete
 
 COST, RATE = 1.3, 5000
+PARTS: Final[tuple[Part, Part]] = ("request", "answer")
 _FAR: Final = 255
 """TTL of packets that cross 200 routers."""
 
@@ -72,20 +73,37 @@ def _flagship(runs: int) -> bool:
 
 def chain(sandbox: Sandbox, length: int, packets: int) -> int:
     """Ping through a row of namespaces; returns how many requests and answers were seen on every device, in the order of the way."""
-    state = row_of(length)
-    target = IPv4Address(f"10.{(length - 2) >> 8}.{(length - 2) & 255}.2")
-    there = [end for hop in range(length - 1) for end in ((f"n{hop}", "right", "out"), (f"n{hop + 1}", "left", "in"))]
-    back = [end for hop in reversed(range(length - 1)) for end in ((f"n{hop + 1}", "left", "out"), (f"n{hop}", "right", "in"))]
     exact = 0
     with RunningLab(sandbox) as lab:
-        lab.reach(state)
-        lab.probe([PingRequest("n0", target, ttl=_FAR)])  # every neighbour is known afterwards
+        lab.reach(row_of(length))
+        lab.probe([along(length)])  # every neighbour is known afterwards
         for _ in range(packets):
-            (outcome,) = lab.probe([PingRequest("n0", target, ttl=_FAR)])
-            journey = journey_of(outcome)
-            ways = [[(p.namespace, p.device, p.direction) for p in journey.of(part)] for part in ("request", "answer")]
-            exact += ways == [there, back]
+            (outcome,) = lab.probe([along(length)])
+            exact += ways_of(journey_of(outcome)) == ways_along(length)
     return exact
+
+
+Way = list[tuple[str, str, str]]
+"""Namespace, device and direction of every passage, in order."""
+
+
+def along(length: int) -> PingRequest:
+    """Return a ping from one end of a row to the other."""
+    return PingRequest("n0", IPv4Address(f"10.{(length - 2) >> 8}.{(length - 2) & 255}.2"), ttl=_FAR)
+
+
+def ways_along(length: int) -> tuple[Way, Way]:
+    """Return the ways that a request and its answer have to take."""
+    hops = range(length - 1)
+    there = [end for hop in hops for end in ((f"n{hop}", "right", "out"), (f"n{hop + 1}", "left", "in"))]
+    back = [end for hop in reversed(hops) for end in ((f"n{hop + 1}", "left", "out"), (f"n{hop}", "right", "in"))]
+    return there, back
+
+
+def ways_of(journey: Journey) -> tuple[Way, Way]:
+    """Return the ways that a request and its answer took."""
+    request, answer = ([(p.namespace, p.device, p.direction) for p in journey.of(part)] for part in PARTS)
+    return request, answer
 
 
 def row_of(length: int) -> State:

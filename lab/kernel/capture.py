@@ -6,6 +6,7 @@ or reverse path check. Packets are ordered by the kernel's time stamps.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -26,8 +27,10 @@ _SOL_PACKET: Final = 263
 _PACKET_STATISTICS: Final = 6
 _PACKET_OUTGOING: Final = 4
 _TIMESPEC: Final = struct.Struct("@qq")
+_SO_RCVBUFFORCE: Final = 33
 SNAP_LENGTH: Final = 256
 BUFFER: Final = 4 << 20
+"""Bytes of packets that may wait in a socket; the kernel gives an ordinary user no more than `net.core.rmem_max`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ class Capture:
 
     sandbox: Sandbox
     sockets: dict[str, socket.socket] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
+    """Namespaces by the descriptors of their sockets."""
+    _ready: select.epoll = field(default_factory=select.epoll)
 
     def watch(self, namespaces: Iterable[str]) -> None:
         """See these namespaces from now on."""
@@ -57,8 +63,10 @@ class Capture:
                 continue
             opened = self.sandbox.socket_in(name, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             stamp(opened)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            make_room(opened, BUFFER)
             self.sockets[name] = opened
+            self._names[opened.fileno()] = name
+            self._ready.register(opened, select.EPOLLIN)
             if first:
                 first = False
                 await_clock(self.sandbox.socket_in(name, socket.AF_INET, socket.SOCK_DGRAM, 0))
@@ -69,26 +77,39 @@ class Capture:
         for name in namespaces:
             opened = self.sockets.pop(name, None)
             if opened is not None:
+                self._ready.unregister(opened)
+                del self._names[opened.fileno()]
                 opened.close()
 
     def poll(self) -> list[Frame]:
         """Return what was seen since the last call, in order of time."""
-        return sorted(
-            (frame for name, opened in self.sockets.items() for frame in received(opened, name, flags=socket.MSG_TRUNC)),
-            key=lambda frame: frame.time_ns,
-        )
+        waiting = [self._names[descriptor] for descriptor, _ in self._ready.poll(0, max(1, len(self.sockets)))]
+        frames = [frame for name in waiting for frame in received(self.sockets[name], name, flags=socket.MSG_TRUNC)]
+        return sorted(frames, key=lambda frame: frame.time_ns)
 
     def lost(self) -> int:
-        """Return how many packets found a socket's buffer full since the last call (PACKET_STATISTICS)."""
-        statistics = struct.Struct("@II")
-        counts = (
-            statistics.unpack(opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, statistics.size)) for opened in self.sockets.values()
-        )
-        return sum(drops for _, drops in counts)
+        """Return how many packets found a socket's buffer full since the last call."""
+        return sum(map(missed, self.sockets.values()))
 
     def close(self) -> None:
         """Close every socket."""
         self.forget(list(self.sockets))
+        self._ready.close()
+
+
+def missed(opened: socket.socket) -> int:
+    """Return how many packets found a packet socket's buffer full since the last call (PACKET_STATISTICS, packet(7))."""
+    statistics = struct.Struct("@II")
+    _, drops = statistics.unpack(opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, statistics.size))
+    return int(drops)
+
+
+def make_room(opened: socket.socket, size: int) -> None:
+    """Let `size` bytes wait in a socket (socket(7), SO_RCVBUFFORCE), or as many as an ordinary user may have."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except PermissionError:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 def stamp(opened: socket.socket) -> None:

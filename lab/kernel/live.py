@@ -1,7 +1,7 @@
 """`python -m lab.kernel.live NODE [DEVICE]`: what the devices of this network namespace see, as pcapng on standard output, live.
 
 `lab capture` runs this inside a lab. Every packet is written at once, so that a reader at the other end of a pipe sees it; the end of that
-reader, and Ctrl-C, are the end.
+reader, and Ctrl-C, are the end. Packets that came faster than they were read are counted on standard error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from lab.kernel.capture import ETH_P_ALL, received, stamp
+from lab.kernel.capture import ETH_P_ALL, make_room, missed, received, stamp
 from lab.kernel.pcapng import SNAP_LENGTH, PcapngWriter
 
 _BUFFER: Final = 8 << 20
@@ -33,11 +33,14 @@ def main(node: str, device: str | None) -> int:
         if device is not None:
             opened.bind((device, ETH_P_ALL))
         stamp(opened)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        make_room(opened, _BUFFER)
         try:
             _write(writer.header())
             while _wait(opened):
                 _write(b"".join(_packets(opened, node, writer)))
+                if lost := missed(opened):
+                    sys.stderr.write(f"{lost} packets are missing here: they came faster than they were read\n")
+                    sys.stderr.flush()
         except (KeyboardInterrupt, BrokenPipeError):
             pass
     return 0

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from lab.kernel.capture import make_room
 from lab.kernel.decode import decode_network
 from lab.kernel.packet import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Icmp, Icmpv6, IPv4, IPv6
 from lab.probe.clients import READ, Client, Context, discover_path_mtu, limit_hops
@@ -17,6 +18,10 @@ from lab.probe.request import Address
 
 ECHO_REPLY: Final = 0
 ECHO_REPLY_V6: Final = 129
+_BUFFER: Final = 1 << 20
+_SO_MEMINFO: Final = 55
+_MEMINFO: Final = struct.Struct("@9I")
+"""What SO_MEMINFO tells; the last number is of messages that found the buffer full (SK_MEMINFO_DROPS, linux/sock_diag.h)."""
 
 
 @dataclass(slots=True)
@@ -36,10 +41,17 @@ class IcmpSocket:
         family, protocol = (socket.AF_INET, socket.IPPROTO_ICMP) if self.version == 4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
         opened = self.context.sandbox.socket_in(self.namespace, family, socket.SOCK_RAW, protocol)
         opened.setblocking(False)
+        make_room(opened, _BUFFER)
         if self.version == 6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         self.context.selector.register(opened, READ, self)
         self._socket = opened
+
+    @property
+    def lost(self) -> int:
+        """How many messages found the socket's buffer full: of what they told nobody knows."""
+        *_, drops = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        return int(drops)
 
     def expect(self, client: Client) -> None:
         """Hand to this client what is about its packets."""

@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from lab.kernel.capture import ETH_P_ALL, await_clock, received, stamp
+from lab.kernel.capture import BUFFER, ETH_P_ALL, await_clock, make_room, missed, received, stamp
 from lab.kernel.capture import Frame as CapturedFrame
 from lab.kernel.packet import ETHERTYPE_ARP, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from lab.kernel.syscalls import Namespace, setns
@@ -140,6 +140,9 @@ def main() -> int:
             for way in journeys.over(time.time_ns()):
                 sys.stdout.write(f"{way.line()}\n")
             sys.stdout.flush()
+            if lost := sum(missed(opened) for opened, _ in sockets.values()):
+                sys.stderr.write(f"{lost} packets were missed: they came faster than they were read, and journeys may have gaps\n")
+                sys.stderr.flush()
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
@@ -155,6 +158,7 @@ def _open_all() -> Iterator[tuple[str, socket.socket]]:
         os.close(descriptor)
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         stamp(opened)
+        make_room(opened, BUFFER)
         yield path.name, opened
 
 

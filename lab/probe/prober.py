@@ -8,11 +8,11 @@ was seen anywhere.
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from lab.kernel.neighbour_table import neighbour_table_overflows
 from lab.kernel.sandbox import Sandbox
@@ -29,6 +29,9 @@ from lab.probe.track import Tracker
 from lab.probe.watch import Watch
 from lab.state import State
 
+T = TypeVar("T")
+AT_ONCE: Final = 16
+"""How many probes may send before somebody looks: what the kernel keeps of packets that nobody reads has an end."""
 ReadCounters = Callable[[], Mapping[str, Mapping[str, int]]]
 """Reads the kernel's counters of every namespace, named as nstat(8) prints them."""
 
@@ -73,28 +76,29 @@ class Prober:
         before, missed, overflows = self.read_counters(), self.observer.lost, self.read_overflows()
         with selectors.DefaultSelector() as selector:
             context = Context(self.sandbox, tracker, selector)
-            sources = {key: IcmpSocket(context, *key) for key in map(_icmp_socket, requests)}
+            sources = {key: IcmpSocket(context, *key) for key in dict.fromkeys(map(_icmp_socket, requests))}
             try:
-                for client in clients:
-                    port = sources[_icmp_socket(client.request)]
-                    port.expect(client)
-                    watch.begin(client)
-                    client.start(context, port)
+                for some in batched(clients):
+                    for client in some:
+                        port = sources[_icmp_socket(client.request)]
+                        port.expect(client)
+                        watch.begin(client)
+                        client.start(context, port)
+                    _attend(selector, watch, 0)
                 while watch.pending():
-                    for key, events in selector.select(0.001):
-                        key.data.ready(events)
-                    watch.look()
+                    _attend(selector, watch, 0.001)
                     self._send_strays(straying, watch)
                 watch.take()
                 for source in sources.values():  # an error that ended a connection has come here as well
                     source.ready(READ)
+                unheard = sum(source.lost for source in sources.values())
             finally:
                 for client in clients:
                     client.close(context)
                 for source in sources.values():
                     source.close(context)
         limited = _withheld(before, self.read_counters())
-        incomplete = self.observer.lost > missed
+        incomplete = self.observer.lost > missed or unheard > 0
         no_room = self.read_overflows() > overflows
         talk = watch.neighbour_talk()
         outcomes = tuple(watch.outcome(client, talk, limited, incomplete=incomplete, no_room=no_room) for client in clients)
@@ -137,6 +141,20 @@ class Prober:
             case DnsRequest():
                 view = parse_resolv_conf(state[request.source].files.get("/etc/resolv.conf", ""))
                 return DnsClient(number, request, view, self.random)
+
+
+def _attend(selector: selectors.BaseSelector, watch: Watch, patience: float) -> None:
+    """Let clients read and write what they can, waiting `patience` seconds for the first, and look what became of it."""
+    for ready in batched(selector.select(patience)):
+        for key, events in ready:
+            key.data.ready(events)
+        watch.take()
+    watch.look()
+
+
+def batched(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield a few at a time."""
+    return (things[at : at + AT_ONCE] for at in range(0, len(things), AT_ONCE))
 
 
 def _icmp_socket(request: Request) -> tuple[str, Literal[4, 6]]:

@@ -124,3 +124,8 @@ def test_a_packet_too_long_for_its_own_link_is_an_error_to_both() -> None:
 def test_what_the_model_has_no_flow_for_is_left_alone(result: str) -> None:
     outcome = a_ping("c1-w1-a", "c2-w1-a", result)
     assert explain(network("broken"), replace(outcome, request=HttpRequest("c1-w1-a", "http://www.example.com/"))) is None
+
+
+def test_an_explanation_says_that_packets_were_missed_meanwhile() -> None:
+    lost = replace(a_ping("c1-w1-a", "c2-w1-a", "unreachable", icmp=STRANGER), incomplete=True)
+    assert any("missed packets meanwhile" in line for line in lines_of("broken", lost))
