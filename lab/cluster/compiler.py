@@ -6,6 +6,7 @@ events; what it does follows from what it finds there, and every object says who
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from lab.cluster import kubernetes, plugin
@@ -16,7 +17,7 @@ from lab.cluster.kubeproxy import program as kubeproxy
 from lab.cluster.objects import ConfigMap, IPPool, Node, ServiceExport
 from lab.cluster.submariner import Submariner
 from lab.cluster.underlay.network import add_machine, build_underlay
-from lab.cluster.world import ClusterFacts, NodeFacts, Places, build_world, nowhere, v4, v4_network
+from lab.cluster.world import ClusterFacts, NodeFacts, Places, build_world, nowhere, v4
 from lab.errors import InputError, did_you_mean
 from lab.spec.events import Event, ExportEdit, FelixResync, History, IPPoolEdit, NodeAdded
 from lab.spec.topology import Topology
@@ -131,15 +132,20 @@ def _add_node(lab: Emulation, node: NodeFacts) -> None:
 
 
 def _edit_pool(lab: Emulation, event: IPPoolEdit) -> None:
-    """An operator makes or deletes a pool; what Calico refuses, the log says."""
+    """An operator makes, changes or deletes a pool; what Calico refuses, the log says."""
     api = lab.apis[event.cluster]
     if event.cidr is None:
         api.delete(IPPool, event.name)
         return
     why = Provenance("operator", f"calicoctl apply of IPPool {event.name}")
-    cidr = v4_network(event.cidr)
+    there = api.get(IPPool, event.name)
     try:
-        api.create(IPPool(event.name, cidr, nat_outgoing=event.nat_outgoing, disabled=event.disabled, provenance=why))
+        if there is None:
+            api.create(IPPool(event.name, event.cidr, nat_outgoing=event.nat_outgoing, disabled=event.disabled, provenance=why))
+        elif there.cidr == event.cidr:
+            api.replace(replace(there, nat_outgoing=event.nat_outgoing, disabled=event.disabled, provenance=why))
+        else:
+            raise ApiRefused(f"error with field IPPool.Spec.CIDR = '{event.cidr}' (IPPool CIDR cannot be modified)")
     except ApiRefused as refusal:
         lab.builder.log(LogLine(event.cluster, "", "calicoctl", "error", str(refusal), why))
 
@@ -150,6 +156,10 @@ def _edit_export(lab: Emulation, event: ExportEdit) -> None:
     if service is None:
         hint = did_you_mean(event.service, list(services), "service")
         raise InputError(f"{event.cluster} has no service {event.service!r}", hint=hint)
+    if service.address is None:
+        raise InputError(
+            f"service {event.service!r} has no IPv4 address", hint="Submariner exports nothing else: give it IPv4 in `families`"
+        )
     api = lab.apis[event.cluster]
     if event.action == "delete":
         api.delete(ServiceExport, service.name, service.namespace)

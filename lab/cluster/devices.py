@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.cluster.sysctls import conf, seeded
+from lab.cluster.sysctls import conf, conf6, seeded
 from lab.state.builder import NamespaceBuilder
 from lab.state.network import Role
 from lab.state.objects import Link
@@ -36,13 +36,16 @@ def add_device(namespace: NamespaceBuilder, link: Link) -> None:
 
 
 def set_devices(namespace: NamespaceBuilder, written: Mapping[str, str]) -> None:
-    """Write the settings of single devices that are there by now, as a boot script does; a device that comes later starts without them."""
-    prefixes = tuple(conf(device, "") for device in namespace.links)
+    """Write the settings of single devices that are there by now, as a boot script does; a device that comes later starts without them.
+
+    What is written of all IPv6 devices goes before what the segments' networks ask for.
+    """
+    prefixes = (*(conf(device, "") for device in namespace.links), conf6("all", ""), conf6("default", ""))
     namespace.sysctls |= {path: value for path, value in written.items() if path.startswith(prefixes)}
 
 
 def remove_device(namespace: NamespaceBuilder, name: str) -> None:
     """Remove a device, all that depends on it, and its settings: made again, it has forgotten them."""
     namespace.remove_link(name)
-    for path in [path for path in namespace.sysctls if path.startswith((conf(name, ""), f"net/ipv4/neigh/{name}/"))]:
+    for path in [path for path in namespace.sysctls if path.startswith((conf(name, ""), conf6(name, ""), f"net/ipv4/neigh/{name}/"))]:
         del namespace.sysctls[path]

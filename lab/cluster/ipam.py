@@ -11,8 +11,9 @@ the same kind, the blocks are not those a real cluster would choose. `blocks` of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
 from random import Random
+
+from lab.state.objects import Address, Network
 
 
 class PoolExhausted(Exception):
@@ -33,19 +34,19 @@ class Ipam:
     `strict`: no node gets an address of another node's block (Calico's strictAffinity).
     """
 
-    def __init__(self, pool: IPv4Network, block_size: int, fixed: Mapping[str, Sequence[IPv4Network]], *, strict: bool = True) -> None:
+    def __init__(self, pool: Network, block_size: int, fixed: Mapping[str, Sequence[Network]], *, strict: bool = True) -> None:
         self._pool = pool
         self._strict = strict
         self._block_size = block_size
-        self._blocks: dict[str, list[IPv4Network]] = {node: list(blocks) for node, blocks in fixed.items()}
-        self._owner: dict[IPv4Network, str] = {block: node for node, blocks in fixed.items() for block in blocks}
-        self._used: set[IPv4Address] = set()
+        self._blocks: dict[str, list[Network]] = {node: list(blocks) for node, blocks in fixed.items()}
+        self._owner: dict[Network, str] = {block: node for node, blocks in fixed.items() for block in blocks}
+        self._used: set[Address] = set()
 
-    def blocks(self, node: str) -> tuple[IPv4Network, ...]:
+    def blocks(self, node: str) -> tuple[Network, ...]:
         """Return the blocks of a node in the order it claimed them."""
         return tuple(self._blocks.get(node, ()))
 
-    def reserve(self, node: str, address: IPv4Address) -> None:
+    def reserve(self, node: str, address: Address) -> None:
         """Hand out one particular address; a block nobody owns becomes the node's, a block of another node lends it.
 
         Raises PoolExhausted where it does not, with strict affinity, and where the address is taken.
@@ -56,13 +57,13 @@ class Ipam:
             raise PoolExhausted(f"{address} is taken already")
         block = next((b for b in self._owner if address in b), None)
         if block is None:
-            block = IPv4Network((address, self._block_size), strict=False)
+            block = type(self._pool)((int(address), self._block_size), strict=False)
             self._claim(node, block)
         elif self._owner[block] != node and self._strict:
             raise PoolExhausted(f"{address} lies in {block}, which belongs to node {self._owner[block]}")
         self._used.add(address)
 
-    def assign(self, node: str) -> IPv4Address:
+    def assign(self, node: str) -> Address:
         """Hand out the first free address of the node's blocks, claiming another block where all of them are full."""
         while True:
             for block in self._blocks.get(node, ()):
@@ -72,20 +73,20 @@ class Ipam:
                         return address
             self._claim(node, self._free_block(node))
 
-    def _claim(self, node: str, block: IPv4Network) -> None:
+    def _claim(self, node: str, block: Network) -> None:
         self._blocks.setdefault(node, []).append(block)
         self._owner[block] = node
 
-    def _free_block(self, node: str) -> IPv4Network:
-        size = 1 << (32 - self._block_size)
+    def _free_block(self, node: str) -> Network:
+        size = 1 << (self._pool.max_prefixlen - self._block_size)
         count = self._pool.num_addresses // size
         start = int(Random(fnv32(node)).random() * count)
         for step in range(count):
-            block = IPv4Network((self._pool.network_address + (start + step) % count * size, self._block_size))
+            block = type(self._pool)((int(self._pool.network_address) + (start + step) % count * size, self._block_size))
             if not any(block.overlaps(taken) for taken in self._owner):
                 return block
         raise PoolExhausted(f"the pool {self._pool} has no free /{self._block_size} block left")
 
 
-def _addresses(block: IPv4Network) -> Iterator[IPv4Address]:
+def _addresses(block: Network) -> Iterator[Address]:
     return (block.network_address + ordinal for ordinal in range(block.num_addresses))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from typing import Final
 
 from lab.cluster.api import ApiServer
@@ -24,10 +24,12 @@ from lab.cluster.objects import (
     ServicePort,
     VxlanMode,
 )
-from lab.cluster.world import LIGHTHOUSE_NAMESPACE, ClusterFacts, NodeFacts, v4
+from lab.cluster.world import LIGHTHOUSE_NAMESPACE, ClusterFacts, NodeFacts, PodFacts, v4
+from lab.state.objects import Network
 from lab.state.provenance import Provenance
 
 DEFAULT_POOL: Final = "default-ipv4-ippool"
+IPV6_POOL: Final = "default-ipv6-ippool"
 API_PORT: Final = 6443
 GATEWAY_LABEL: Final = "submariner.io/gateway"
 TUNNEL_ANNOTATION: Final = "projectcalico.org/IPv4VXLANTunnelAddr"
@@ -63,6 +65,8 @@ def install(api: ApiServer, cluster: ClusterFacts) -> None:
                 ports,
                 external=outside,
                 keeps_source=spec.keep_source,
+                cluster_ip6=service.address6,
+                families=spec.families,
                 provenance=service.provenance,
             )
         )
@@ -76,15 +80,28 @@ def join(api: ApiServer, cluster: ClusterFacts, node: NodeFacts) -> None:
     labels = {"kubernetes.io/hostname": node.name} | ({GATEWAY_LABEL: "true"} if node.gateway else {})
     annotations = {TUNNEL_ANNOTATION: str(node.tunnel)} if node.tunnel else {}
     version = cluster.spec.kubernetes
-    api.create(Node(node.name, node.address, node.pod_cidr, labels, annotations=annotations, kubelet=version, provenance=node.provenance))
-    for block in node.blocks:
+    api.create(
+        Node(
+            node.name,
+            node.address,
+            node.pod_cidr,
+            labels,
+            annotations=annotations,
+            kubelet=version,
+            internal_ip6=node.address6,
+            pod_cidr6=node.pod_cidr6,
+            provenance=node.provenance,
+        )
+    )
+    blocks: tuple[Network, ...] = (*node.blocks, *node.blocks6)
+    for block in blocks:
         why = Provenance("calico ipam", f"affinity of node {node.name}", because=(node.provenance,))
-        name = str(block).translate(str.maketrans("./", "--"))
+        name = str(block).translate(str.maketrans(".:/", "---"))
         api.create(IPAMBlock(name, block, node.name, provenance=why))
     for component in _component_pods(cluster, node, server=first):
         api.create(component)
     for pod in node.pods:
-        api.create(Pod(pod.name, pod.namespace, node.name, pod.address, provenance=pod.provenance))
+        api.create(Pod(pod.name, pod.namespace, node.name, pod.address, address6=pod.address6, provenance=pod.provenance))
     for slice_ in _endpoint_slices(api, cluster):
         api.replace(slice_)
 
@@ -101,6 +118,13 @@ def _default_pool(cluster: ClusterFacts) -> IPPool:
     )
 
 
+def _ipv6_pool(cluster: ClusterFacts, cidr: IPv6Network) -> IPPool:
+    """Return the second pool of a dual-stack cluster, as calico-node makes it (node/pkg/lifecycle/startup): without encapsulation."""
+    cni = cluster.spec.cni
+    why = Provenance("calico", f"IPv6 pool of {cluster.name}", because=(cluster.pod_cidr6_written,))
+    return IPPool(IPV6_POOL, cidr, nat_outgoing=cni.nat_outgoing6, block_size=cni.block_size6, provenance=why)
+
+
 def _install_flannel(api: ApiServer, cluster: ClusterFacts) -> None:
     """flannel's manifest has a DaemonSet and a ConfigMap; k3s runs it within its own process, without either."""
     why = Provenance("flannel", f"installation by {cluster.spec.distribution}", because=(cluster.provenance,))
@@ -112,6 +136,8 @@ def _install_flannel(api: ApiServer, cluster: ClusterFacts) -> None:
 def _install_calico(api: ApiServer, cluster: ClusterFacts) -> None:
     """RKE2 installs Calico by its operator, the manifest others use has a ConfigMap."""
     api.create(_default_pool(cluster))
+    if cluster.pod_cidr6 is not None:
+        api.create(_ipv6_pool(cluster, cluster.pod_cidr6))
     for policy in cluster.spec.policies:
         why = Provenance("calico", f"policy {policy.name}", because=(cluster.provenance,))
         api.create(GlobalNetworkPolicy(policy.name, policy.deny_from, policy.deny_to, provenance=why))
@@ -119,7 +145,8 @@ def _install_calico(api: ApiServer, cluster: ClusterFacts) -> None:
     operator = cluster.spec.distribution == "rke2"
     api.create(DaemonSet("calico-node", "calico-system" if operator else "kube-system", {"k8s-app": "calico-node"}, provenance=why))
     if not operator:
-        api.create(ConfigMap("calico-config", "kube-system", {"calico_backend": "vxlan" if cluster.vxlan else "bird"}, provenance=why))
+        routed = not cluster.vxlan or cluster.pod_cidr6 is not None  # the IPv6 pool's blocks are announced by BGP
+        api.create(ConfigMap("calico-config", "kube-system", {"calico_backend": "bird" if routed else "vxlan"}, provenance=why))
 
 
 # -- components ----------------------------------------------------------------------------------------------------
@@ -134,7 +161,8 @@ def _component_pods(cluster: ClusterFacts, node: NodeFacts, *, server: bool) -> 
     distribution = cluster.spec.distribution
     if distribution == "k3s":
         return
-    cidr, services = f"--cluster-cidr={cluster.pod_cidr}", f"--service-cluster-ip-range={cluster.service_cidr}"
+    cidr = f"--cluster-cidr={_listed(cluster.pod_cidr, cluster.pod_cidr6)}"
+    services = f"--service-cluster-ip-range={_listed(cluster.service_cidr, cluster.service_cidr6)}"
     if server:
         yield _component(cluster, node, "kube-apiserver", (services,))
         yield _component(cluster, node, "kube-controller-manager", ("--allocate-node-cidrs=true", cidr, services))
@@ -144,6 +172,11 @@ def _component_pods(cluster: ClusterFacts, node: NodeFacts, *, server: bool) -> 
         yield _pod(
             cluster, node, "kube-proxy", Container("kube-proxy", ("kube-proxy", "--config=/var/lib/kube-proxy/config.conf")), "k8s-app"
         )
+
+
+def _listed(*ranges: Network | None) -> str:
+    """Return ranges as flags have them: a dual-stack cluster's IPv4 range first."""
+    return ",".join(str(network) for network in ranges if network is not None)
 
 
 def _component(cluster: ClusterFacts, node: NodeFacts, name: str, flags: tuple[str, ...]) -> Pod:
@@ -175,7 +208,10 @@ def _endpoint_slices(api: ApiServer, cluster: ClusterFacts) -> Iterator[Endpoint
         behind = tuple(pods[name] for name in spec.pods if name in pods)
         ports = (ServicePort(spec.port, spec.target_port, spec.protocol),)
         because = (service.provenance, *(pod.provenance for pod in behind))
-        yield _slice(service.name, service.namespace, tuple(pod.address for pod in behind), ports, because)
+        if "IPv4" in spec.families:
+            yield _slice(service.name, service.namespace, tuple(pod.address for pod in behind), ports, because)
+        if "IPv6" in spec.families:
+            yield _slice6(service.name, service.namespace, behind, ports, because)
 
 
 def _slice(
@@ -183,3 +219,12 @@ def _slice(
 ) -> EndpointSlice:
     why = Provenance("kubernetes", f"endpoints of service {namespace}/{service}", because=because)
     return EndpointSlice(service, namespace, addresses, ports, {SERVICE_NAME_LABEL: service}, provenance=why)
+
+
+def _slice6(
+    service: str, namespace: str, pods: tuple[PodFacts, ...], ports: tuple[ServicePort, ...], because: tuple[Provenance, ...]
+) -> EndpointSlice:
+    why = Provenance("kubernetes", f"IPv6 endpoints of service {namespace}/{service}", because=because)
+    addresses = tuple(pod.address6 for pod in pods if pod.address6 is not None)
+    labels = {SERVICE_NAME_LABEL: service}
+    return EndpointSlice(f"{service}.ipv6", namespace, (), ports, labels, addresses6=addresses, family="IPv6", provenance=why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from ipaddress import IPv6Interface
 
 IFNAMSIZ = 16
 """Size of a device name in the kernel, its final zero byte included (include/uapi/linux/if.h)."""
@@ -27,6 +28,13 @@ def vtep_mac(node: str) -> str:
     Source: Calico felix/calc/vxlan_resolver.go.
     """
     return _mac(0x66, node)
+
+
+def link_local(mac: str) -> IPv6Interface:
+    """Return the link-local address of a MAC: its modified EUI-64 (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    identifier = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    return IPv6Interface((0xFE80 << 112 | int.from_bytes(identifier, "big"), 64))
 
 
 def workload_device(namespace: str, pod: str) -> str:

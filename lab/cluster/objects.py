@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar, Literal, Protocol
 
+from lab.spec.topology import IpFamily
 from lab.state.control import Json
 from lab.state.objects import Network
 from lab.state.provenance import UNKNOWN, Provenance
@@ -50,12 +51,17 @@ class Node:
     annotations: Mapping[str, str] = field(default_factory=dict)
     kubelet: str = ""
     """The version of Kubernetes it runs, as ``v1.27.9``."""
+    internal_ip6: IPv6Address | None = None
+    pod_cidr6: IPv6Network | None = None
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def body(self) -> dict[str, Json]:
         """Return spec.podCIDR, the addresses, and what others annotated it with."""
-        spec: dict[str, Json] = {"podCIDR": str(self.pod_cidr), "podCIDRs": [str(self.pod_cidr)]} if self.pod_cidr else {}
-        addresses: list[Json] = [{"type": "InternalIP", "address": str(self.internal_ip)}, {"type": "Hostname", "address": self.name}]
+        cidrs: list[Json] = [str(cidr) for cidr in (self.pod_cidr, self.pod_cidr6) if cidr]
+        spec: dict[str, Json] = {"podCIDR": cidrs[0], "podCIDRs": cidrs} if cidrs else {}
+        internal = [str(address) for address in (self.internal_ip, self.internal_ip6) if address]
+        addresses: list[Json] = [{"type": "InternalIP", "address": address} for address in internal]
+        addresses.append({"type": "Hostname", "address": self.name})
         status: dict[str, Json] = {"addresses": addresses, "nodeInfo": {"kubeletVersion": self.kubelet}}
         return {"metadata": {"annotations": dict(self.annotations)}, "spec": spec, "status": status}
 
@@ -81,15 +87,16 @@ class Pod:
     containers: tuple[Container, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     host_network: bool = False
+    address6: IPv6Address | None = None
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def body(self) -> dict[str, Json]:
         """Return where it runs and with which flags."""
         containers: list[Json] = [{"name": c.name, "command": [*c.command], "args": [*c.args]} for c in self.containers]
-        return {
-            "spec": {"nodeName": self.node, "hostNetwork": self.host_network, "containers": containers},
-            "status": {"podIP": str(self.address), "phase": "Running"},
-        }
+        status: dict[str, Json] = {"podIP": str(self.address), "phase": "Running"}
+        if self.address6 is not None:
+            status["podIPs"] = [{"ip": str(self.address)}, {"ip": str(self.address6)}]
+        return {"spec": {"nodeName": self.node, "hostNetwork": self.host_network, "containers": containers}, "status": status}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +120,25 @@ class Service:
     kind: ClassVar[str] = "Service"
     name: str
     namespace: str
-    cluster_ip: IPv4Address
+    cluster_ip: IPv4Address | None
+    """Its IPv4 address; None where IPv6 is its only family."""
     ports: tuple[ServicePort, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     external: tuple[IPv4Address, ...] = ()
     keeps_source: bool = False
     """Whether clients from outside keep their address: only endpoints of the node itself serve them."""
+    cluster_ip6: IPv6Address | None = None
+    families: tuple[IpFamily, ...] = ("IPv4",)
+    """Its IP versions, the primary one first."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def body(self) -> dict[str, Json]:
         """Return its addresses and ports."""
-        spec: dict[str, Json] = {"type": "ClusterIP", "clusterIP": str(self.cluster_ip), "ports": [port.json() for port in self.ports]}
+        held: list[Json] = [str(self.cluster_ip if family == "IPv4" else self.cluster_ip6) for family in self.families]
+        spec: dict[str, Json] = {"type": "ClusterIP", "clusterIP": held[0], "ports": [port.json() for port in self.ports]}
+        if self.cluster_ip6 is not None:
+            policy = "RequireDualStack" if len(held) > 1 else "SingleStack"
+            spec |= {"clusterIPs": held, "ipFamilies": [*self.families], "ipFamilyPolicy": policy}
         if self.external:
             policy = "Local" if self.keeps_source else "Cluster"
             spec |= {"externalIPs": [str(address) for address in self.external], "externalTrafficPolicy": policy}
@@ -142,15 +157,20 @@ class EndpointSlice:
     name: str
     namespace: str
     addresses: tuple[IPv4Address, ...]
+    """Those of an IPv4 slice."""
     ports: tuple[ServicePort, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    addresses6: tuple[IPv6Address, ...] = ()
+    """Those of an IPv6 slice: every slice has one version of IP."""
+    family: IpFamily = "IPv4"
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def body(self) -> dict[str, Json]:
         """Return endpoints and ports."""
-        endpoints: list[Json] = [{"addresses": [str(a)], "conditions": {"ready": True}} for a in self.addresses]
+        held = self.addresses if self.family == "IPv4" else self.addresses6
+        endpoints: list[Json] = [{"addresses": [str(a)], "conditions": {"ready": True}} for a in held]
         ports: list[Json] = [{"name": p.name, "port": p.target_port, "protocol": p.protocol.upper()} for p in self.ports]
-        return {"addressType": "IPv4", "endpoints": endpoints, "ports": ports}
+        return {"addressType": self.family, "endpoints": endpoints, "ports": ports}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +213,7 @@ class IPPool:
 
     kind: ClassVar[str] = "IPPool"
     name: str
-    cidr: IPv4Network
+    cidr: Network
     nat_outgoing: bool = False
     disabled: bool = False
     vxlan_mode: VxlanMode = "Never"
@@ -224,7 +244,7 @@ class IPAMBlock:
 
     kind: ClassVar[str] = "IPAMBlock"
     name: str
-    cidr: IPv4Network
+    cidr: Network
     node: str
     labels: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""

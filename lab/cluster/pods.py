@@ -17,7 +17,7 @@ def add_pod_namespace(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, po
     """Make the namespace of a pod on a node that is there, without any device yet."""
     namespace = add_namespace(lab.builder, pod.name, "pod", _sysctls(node), why, cluster=cluster.name, parent=node.name)
     namespace.files["/etc/resolv.conf"] = pod_resolver(cluster.dns_address, pod.namespace, cluster.domain, cluster.spec.dns.search)
-    namespace.files["/etc/hosts"] = hosts_file(((pod.address, pod.name),))
+    namespace.files["/etc/hosts"] = hosts_file((address, pod.name) for address in (pod.address, pod.address6) if address is not None)
     namespace.environment |= proxy_environment(cluster)
     for listener in listeners(pod.serves, pod.provenance):
         namespace.add_listener(listener)

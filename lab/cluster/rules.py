@@ -9,7 +9,7 @@ Every rule that ends in a verdict counts, as every rule of iptables does.
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import Final, Literal
 
 from lab.state.builder import NamespaceBuilder
 from lab.state.nft import (
@@ -36,6 +36,9 @@ from lab.state.nft import (
 from lab.state.nft_builder import BaseChain, ChainBuilder, SetBuilder, TableBuilder
 from lab.state.objects import Address, Network
 from lab.state.provenance import Provenance
+
+IpTable = Literal["ip", "ip6"]
+"""The family of a table: iptables', or ip6tables'."""
 
 # -- verdicts ------------------------------------------------------------------------------------------------------
 
@@ -79,24 +82,24 @@ def not_oif(name: str) -> Match:
     return Match(Meta("oifname"), name, "!=")
 
 
-def source(where: Address | Network | SetRef) -> Match:
-    """The packet's source is this address, or in this network or set."""
-    return Match(Payload("ip", "saddr"), _where(where))
+def source(where: Address | Network | SetRef, family: IpTable = "ip") -> Match:
+    """The packet's source is this address, or in this network, or in this set of addresses of a family."""
+    return Match(Payload(_family(where, family), "saddr"), _where(where))
 
 
 def not_source(where: Address | Network | SetRef) -> Match:
     """The packet's source is elsewhere."""
-    return Match(Payload("ip", "saddr"), _where(where), "!=")
+    return Match(Payload(_family(where), "saddr"), _where(where), "!=")
 
 
 def destination(where: Address | Network | SetRef) -> Match:
     """The packet's destination is this address, or in this network or set."""
-    return Match(Payload("ip", "daddr"), _where(where))
+    return Match(Payload(_family(where), "daddr"), _where(where))
 
 
-def not_destination(where: Address | Network | SetRef) -> Match:
+def not_destination(where: Address | Network | SetRef, family: IpTable = "ip") -> Match:
     """The packet's destination is elsewhere."""
-    return Match(Payload("ip", "daddr"), _where(where), "!=")
+    return Match(Payload(_family(where, family), "daddr"), _where(where), "!=")
 
 
 def any_of(networks: tuple[Network, ...]) -> Expression:
@@ -107,6 +110,11 @@ def any_of(networks: tuple[Network, ...]) -> Expression:
 def protocol(name: str | int) -> Match:
     """The transport protocol, by name or number."""
     return Match(Meta("l4proto"), name)
+
+
+def icmpv6(kind: int) -> Match:
+    """The packet is an ICMPv6 message of this type (RFC 4443, RFC 4861, RFC 3810)."""
+    return Match(Payload("icmpv6", "type"), kind)
 
 
 def port(transport: str, number: int) -> Match:
@@ -140,6 +148,11 @@ SOURCE_OF_OTHER_DEVICE: Final = Match(Fib("type", ("saddr", "oif")), "local", "!
 def not_local_destination() -> Match:
     """The destination is no address of this namespace (xt_addrtype ! --dst-type LOCAL)."""
     return Match(Fib("type", ("daddr",)), "local", "!=")
+
+
+def _family(where: Address | Network | SetRef, family: IpTable = "ip") -> IpTable:
+    """Return the header that holds an address; a set does not say which."""
+    return family if isinstance(where, SetRef) else "ip" if where.version == 4 else "ip6"
 
 
 def _where(where: Address | Network | SetRef) -> Expression:
@@ -176,25 +189,26 @@ def rule(*conditions: Match, then: Verdict | Nat | Reject | Mangle, why: Provena
     return NftRule(statements, comment and comment[:LONGEST_COMMENT], provenance=why)
 
 
-def built_in(namespace: NamespaceBuilder, table: str, name: str, why: Provenance) -> ChainBuilder:
-    """Return one of iptables' built-in chains, as the base chain with policy accept that it is in nf_tables."""
-    return _table(namespace, table, why).chain(name, BUILT_IN[table, name], why)
+def built_in(namespace: NamespaceBuilder, table: str, name: str, why: Provenance, family: IpTable = "ip") -> ChainBuilder:
+    """Return one of iptables' built-in chains, as the base chain with policy accept that it is in nf_tables; or of ip6tables'."""
+    return _table(namespace, table, why, family).chain(name, BUILT_IN[table, name], why)
 
 
-def put_chain(namespace: NamespaceBuilder, table: str, chain: Chain) -> None:
+def put_chain(namespace: NamespaceBuilder, table: str, chain: Chain, family: IpTable = "ip") -> None:
     """Have a chain with these rules and no others in one of iptables' tables, as iptables-restore does."""
-    builder = _table(namespace, table, chain.provenance).chain(chain.name, provenance=chain.provenance)
+    builder = _table(namespace, table, chain.provenance, family).chain(chain.name, provenance=chain.provenance)
     builder.rules = list(chain.rules)
     builder.provenance = chain.provenance
 
 
-def put_set(namespace: NamespaceBuilder, table: str, nft_set: NftSet) -> None:
+def put_set(namespace: NamespaceBuilder, table: str, nft_set: NftSet, family: IpTable = "ip") -> None:
     """Have a set with these elements and no others in one of iptables' tables; iptables itself would use an ipset."""
-    _table(namespace, table, nft_set.provenance).sets[nft_set.name] = SetBuilder(nft_set, dict.fromkeys(nft_set.elements))
+    _table(namespace, table, nft_set.provenance, family).sets[nft_set.name] = SetBuilder(nft_set, dict.fromkeys(nft_set.elements))
 
 
-def _table(namespace: NamespaceBuilder, name: str, why: Provenance) -> TableBuilder:
-    return namespace.table("ip", name, Provenance("iptables", f"table {name}, made when it was first used", because=(why,)))
+def _table(namespace: NamespaceBuilder, name: str, why: Provenance, family: IpTable) -> TableBuilder:
+    program = "iptables" if family == "ip" else "ip6tables"
+    return namespace.table(family, name, Provenance(program, f"table {name}, made when it was first used", because=(why,)))
 
 
 BUILT_IN: Final = {

@@ -43,7 +43,16 @@ IPV6_OFF: Final[Mapping[str, str]] = {
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
 }
-"""The emulated networks are IPv4: no link-local addresses, no duplicate address detection, no noise in captures."""
+"""Networks are IPv4 unless the file says otherwise: no link-local addresses, no duplicate address detection, no noise in captures."""
+
+
+IPV6_ON: Final[Mapping[str, str]] = dict.fromkeys(IPV6_OFF, "0")
+"""Where the file asks for IPv6."""
+
+
+def conf6(device: str, name: str) -> str:
+    """Return the path of a device's IPv6 setting."""
+    return f"net/ipv6/conf/{device}/{name}"
 
 
 def conf(device: str, name: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from lab.forwarding.packet import Address
 from lab.state import State
-from lab.state.control import ApiObject
+from lab.state.control import ApiObject, Json
+from lab.state.objects import Network
 
 
-def overlay_range(state: State, address: Address) -> IPv4Network | None:
+def overlay_range(state: State, address: Address) -> Network | None:
     """Return the range of pods or services that an address is of, as its own cluster uses it; None for other addresses."""
     owner = state.owner(address)
     for pool in state.control.of("IPPool"):
@@ -18,12 +19,16 @@ def overlay_range(state: State, address: Address) -> IPv4Network | None:
             return cidr if owner.cluster == pool.cluster else None
     for service in state.control.of("Service"):
         spec = service.body.get("spec")
-        if isinstance(spec, dict) and spec.get("clusterIP") == str(address):
-            return IPv4Network((int(address) & 0xFFFF0000, 16))
+        if isinstance(spec, dict) and str(address) in (spec.get("clusterIP"), *_listed(spec.get("clusterIPs"))):
+            return ip_network(f"{address}/{16 if address.version == 4 else 108}", strict=False)
     return None
 
 
-def cidr_of(pool: ApiObject) -> IPv4Network | None:
+def cidr_of(pool: ApiObject) -> Network | None:
     """Return the range of an IPPool."""
     spec = pool.body.get("spec")
-    return IPv4Network(str(spec["cidr"])) if isinstance(spec, dict) and "cidr" in spec else None
+    return ip_network(str(spec["cidr"])) if isinstance(spec, dict) and "cidr" in spec else None
+
+
+def _listed(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_range
 
 from lab.explain.explanation import Responsible, Turn
 from lab.explain.objects import missing, responsible
@@ -11,8 +11,10 @@ from lab.explain.ranges import cidr_of, overlay_range
 from lab.forwarding import Hop, Network, Packet, Stage, Step, Trace
 from lab.forwarding.hooks import Filtering
 from lab.forwarding.packet import Address
+from lab.spec.findings import within as lies_within
 from lab.state.nft import Match, Nat, NftRule, NftSet, Payload, Prefix, Range, SetRef
 from lab.state.nftables import rule_text
+from lab.state.objects import Network as Subnet
 
 
 def changed_sources(network: Network, found: Trace) -> tuple[tuple[Address, Turn], ...]:
@@ -66,8 +68,8 @@ def _set_that_spares(network: Network, namespace: str, chain: str, statement: ob
 
 def _not_spared(network: Network, namespace: str, chain: str, spared: NftSet, destination: Address) -> tuple[str, Responsible | None]:
     within = overlay_range(network.state, destination)
-    networks = [one for element in spared.elements for one in _networks(element) if within is None or one.subnet_of(within)]
-    near = max(networks, key=lambda one: 32 - (int(one.network_address) ^ int(destination)).bit_length(), default=None)
+    networks = [one for element in spared.elements for one in _networks(element) if within is None or lies_within(one, within)]
+    near = max(networks, key=lambda one: one.max_prefixlen - (int(one.network_address) ^ int(destination)).bit_length(), default=None)
     text = f" ({chain}): {destination} is in no element of set {spared.name}"
     if near is None and within is not None:
         return text, missing(namespace, "IPPool", f"that holds {destination}")
@@ -76,7 +78,7 @@ def _not_spared(network: Network, namespace: str, chain: str, spared: NftSet, de
     return f"{text}, the nearest is {near}", _element(network, namespace, spared, near)
 
 
-def _element(network: Network, namespace: str, within: NftSet, element: IPv4Network | None) -> Responsible:
+def _element(network: Network, namespace: str, within: NftSet, element: Subnet | None) -> Responsible:
     """Return the IPPool that an element of a set comes of, or the set where it comes of none."""
     cluster = network.state[namespace].cluster
     pool = next((pool for pool in network.state.control.of("IPPool", cluster) if element is not None and cidr_of(pool) == element), None)
@@ -85,15 +87,17 @@ def _element(network: Network, namespace: str, within: NftSet, element: IPv4Netw
     return Responsible(namespace, "IPPool", f"{pool.name} {element}", pool.provenance, pool)
 
 
-def _networks(element: object) -> list[IPv4Network]:
+def _networks(element: object) -> list[Subnet]:
     """Return the networks of an element; nft merges neighbours into ranges."""
     match element:
-        case Prefix(network=IPv4Network() as network):
+        case Prefix(network=network):
             return [network]
         case Range(first=IPv4Address() as first, last=IPv4Address() as last):
             return list(summarize_address_range(first, last))
-        case IPv4Address():
-            return [IPv4Network(element)]
+        case Range(first=IPv6Address() as first, last=IPv6Address() as last):
+            return list(summarize_address_range(first, last))
+        case IPv4Address() | IPv6Address():
+            return [ip_network(element)]
     return []
 
 

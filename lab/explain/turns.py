@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from ipaddress import IPv4Network, ip_network
+from ipaddress import ip_network
 from typing import Final
 
 from lab.explain.explanation import Responsible, Turn
@@ -20,7 +20,9 @@ from lab.forwarding import Dropped, Flow, Hop, Network, Packet, Reason, Step, Tr
 from lab.forwarding.packet import Address
 from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.why import NearMiss, describe_route
+from lab.spec.findings import within as lies_within
 from lab.state import Namespace, Route, Rule, State
+from lab.state.objects import Network as Subnet
 
 _FILTERS: Final = (Reason.NETFILTER, Reason.REJECTED)
 _BEYOND: Final = (*_FILTERS, Reason.NOT_FORWARDING, Reason.TTL, Reason.NEIGHBOUR, Reason.NO_ROUTE, Reason.UNREACHABLE, Reason.BLACKHOLE)
@@ -114,20 +116,20 @@ def _destination(step: Step) -> Address:
     return step.decision.lookup.destination
 
 
-def _own_range(state: State, address: Address) -> IPv4Network | None:
+def _own_range(state: State, address: Address) -> Subnet | None:
     """Return the subnet an address is configured in."""
     found = (entry.interface.network for namespace in state for entry in namespace.addresses if entry.interface.ip == address)
-    return next((network for network in found if isinstance(network, IPv4Network)), None)
+    return next(found, None)
 
 
-def _nearest(step: Step, destination: Address, within: IPv4Network | None) -> Route | None:
+def _nearest(step: Step, destination: Address, within: Subnet | None) -> Route | None:
     """Return the route that has most bits in common with the destination among those for a part of its range."""
     found = [
         detail.subject
         for detail in step.details
         if isinstance(detail, NearMiss) and isinstance(detail.subject, Route) and within is not None
     ]
-    wanted = [route for route in found if isinstance(route.destination, IPv4Network) and within and route.destination.subnet_of(within)]
+    wanted = [route for route in found if within is not None and lies_within(route.destination, within)]
     return max(wanted, key=lambda route: _common_bits(route, destination), default=None)
 
 

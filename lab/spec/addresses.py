@@ -148,7 +148,7 @@ def _text(value: object, words: Words, kinds: tuple[type, ...]) -> str | None:
     if isinstance(value, kinds):
         return None
     if isinstance(value, str) and _IPV6.fullmatch(value):
-        raise PydanticCustomError("ipv6", "pods, services and what else stands here are emulated with IPv4 only")
+        raise PydanticCustomError("ipv6", "IPv4 only stands here; IPv6 has keys of its own, as `cidr6` and `pod_cidr6`")
     if not isinstance(value, str) or value.endswith("\n"):
         raise _not(words)
     return value

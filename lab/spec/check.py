@@ -239,20 +239,27 @@ _RANGES = {"cidr": "the segment", "pod_cidr": "the pod CIDR of", "service_cidr":
 
 
 def _ranges(loaded: Loaded[Topology]) -> Mistakes:
-    """Joined clusters need ranges of their own, and the corporate network's routes lead to no pods."""
+    """Joined clusters need ranges of their own, and the corporate network's routes lead to no pods; so it is with IPv6."""
+    for version in ("", "6"):
+        yield from _overlapping_ranges(loaded, version)
+
+
+def _overlapping_ranges(loaded: Loaded[Topology], version: str) -> Mistakes:
+    """Check the ranges of a version of IP, whose keys end with `version`."""
     topology = loaded.model
-    ranges: list[tuple[Network, tuple[str, str, str]]] = [
-        (segment.cidr, ("segments", name, "cidr")) for name, segment in topology.segments.items() if not segment.private
+    places: list[tuple[str, str, str]] = [
+        ("segments", name, f"cidr{version}") for name, segment in topology.segments.items() if not segment.private
     ]
-    for name, cluster in topology.clusters.items():
-        ranges += [(cluster.pod_cidr, ("clusters", name, "pod_cidr")), (cluster.service_cidr, ("clusters", name, "service_cidr"))]
-    for (first, one), (second, other) in overlaps(ranges):
+    for name in topology.clusters:
+        places += [("clusters", name, f"pod_cidr{version}"), ("clusters", name, f"service_cidr{version}")]
+    written = [(getattr(getattr(topology, kind)[name], key), (kind, name, key)) for kind, name, key in places]
+    for (first, one), (second, other) in overlaps((network, place) for network, place in written if network is not None):
         separate = topology.submariner is not None and topology.submariner.globalnet is not None and one[1] != other[1]
         if one[0] == other[0] == "segments" or (one[0] == other[0] == "clusters" and separate):
             continue
         here, there = (
-            (f"{_RANGES[one[2]]} {one[1]!r} ({first})", loaded.place(*one)),
-            (f"{_RANGES[other[2]]} {other[1]!r} ({second})", loaded.place(*other)),
+            (f"{_RANGES[place[2].removesuffix(version)]} {place[1]!r} ({network})", loaded.place(*place))
+            for network, place in ((first, one), (second, other))
         )
         yield overlap(here, there, loaded.document.file)
 

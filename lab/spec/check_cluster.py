@@ -13,6 +13,12 @@ from lab.spec.values import Address, Network
 
 SMALLEST_SERVICE_CIDR = 28
 """The API has its address 1, DNS its address 10."""
+SERVICE_CIDR6 = range(108, 125)
+"""Prefix lengths of a service CIDR of IPv6: the API server takes none of more than 20 bits (kubernetes cmd/kube-apiserver/app/options)."""
+SMALLEST_MTU6 = 1280
+"""Bytes that every IPv6 link carries (RFC 8200, section 5): on a device with a smaller MTU Linux has no IPv6."""
+VXLAN_OVERHEAD = 50
+"""Bytes of Ethernet, IPv4, UDP and VXLAN headers, which Calico leaves room for in every packet of a pod."""
 
 
 def check_cluster(loaded: Loaded[Topology], name: str) -> Mistakes:
@@ -34,8 +40,97 @@ def check_cluster(loaded: Loaded[Topology], name: str) -> Mistakes:
     yield from _dns(loaded, cluster, path)
     yield from _nodes(loaded, cluster, path)
     yield from _services(loaded, cluster, path)
+    yield from _dual_stack(loaded, cluster, path)
     policies = ((repr(policy.name), loaded.place(*path, "policies", index, "name")) for index, policy in enumerate(cluster.policies))
     yield from twice("the name", policies, loaded.document.file)
+
+
+def _dual_stack(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
+    """Check what makes a cluster dual stack, or that nothing in it asks for IPv6."""
+    pods, services, size = cluster.pod_cidr6, cluster.service_cidr6, cluster.cni.block_size6
+    if pods is None:
+        yield from _without_ipv6(loaded, cluster, path)
+        return
+    place = loaded.place(*path, "pod_cidr6")
+    if cluster.cni.plugin != "calico":
+        yield InputError(
+            f"with `plugin: {cluster.cni.plugin}` pods are emulated with IPv4 only", place=place, hint="Calico's may be dual stack"
+        )
+    elif pods.prefixlen > size:
+        yield InputError(f"the pod CIDR {pods} is smaller than one IPAM block (/{size})", place=place, hint="see `block_size6` of `cni`")
+    if services is None:
+        yield from _no_services(loaded, cluster, path)
+    elif services.prefixlen not in SERVICE_CIDR6:
+        wanted = f"the API server takes a /{SERVICE_CIDR6[0]} to a /{SERVICE_CIDR6[-1]}"
+        yield InputError(f"the service CIDR {services} has the wrong size", place=loaded.place(*path, "service_cidr6"), hint=wanted)
+    yield from _underlay6(loaded, cluster, path)
+    yield from _pods6(loaded, cluster, path)
+
+
+def _without_ipv6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
+    hint = f"give {path[-1]!r} a `pod_cidr6`"
+    if cluster.service_cidr6 is not None:
+        yield InputError("IPv6 services lead to pods with IPv6 addresses", place=loaded.place(*path, "service_cidr6"), hint=hint)
+    else:
+        yield from _no_services(loaded, cluster, path)
+    for name, node in cluster.nodes.items():
+        if node.blocks6:
+            yield InputError(f"{path[-1]!r} has no IPv6 pool", place=loaded.place(*path, "nodes", name, "blocks6"), hint=hint)
+        for pod_name, pod in node.pods.items():
+            if pod.address6 is not None:
+                place = loaded.place(*path, "nodes", name, "pods", pod_name, "address6")
+                yield InputError(f"pods of {path[-1]!r} have no IPv6 address", place=place, hint=hint)
+
+
+def _no_services(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
+    for name, service in cluster.services.items():
+        if "IPv6" in service.families:
+            place = loaded.place(*path, "services", name, "families")
+            yield InputError(f"{path[-1]!r} has no IPv6 addresses for services", place=place, hint="give it a `service_cidr6`")
+
+
+def _underlay6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
+    """Without encapsulation every node is the next hop of its pods, so all of them are neighbours, with IPv6 addresses."""
+    segments = loaded.model.segments
+    for name, node in cluster.nodes.items():
+        if node.segment is not None and node.segment != cluster.segment:
+            hint = "Calico's IPv6 pool goes unencapsulated here, and no router knows its blocks"
+            what = f"the nodes of a dual-stack cluster are on one segment, {cluster.segment!r}"
+            yield InputError(what, place=loaded.place(*path, "nodes", name, "segment"), hint=hint)
+    segment = segments.get(cluster.segment)
+    if segment is None:
+        return
+    if segment.cidr6 is None:
+        hint = f"give it `cidr6`: the nodes of {path[-1]!r} are dual stack"
+        yield InputError(f"the segment {cluster.segment!r} has no IPv6 network", place=loaded.place(*path, "segment"), hint=hint)
+    needed = SMALLEST_MTU6 + (VXLAN_OVERHEAD if cluster.cni.mode != "none" else 0)
+    if segment.mtu < needed:
+        hint = f"{cluster.segment!r} needs {needed}: pods have what Calico's encapsulation leaves, and IPv6 {SMALLEST_MTU6} at least"
+        what = f"an MTU of {segment.mtu} is too small for IPv6 in pods"
+        yield InputError(what, place=loaded.place("segments", cluster.segment, "mtu"), hint=hint)
+
+
+def _pods6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
+    pods, size = cluster.pod_cidr6, cluster.cni.block_size6
+    assert pods is not None
+    blocks: list[tuple[Network, Place]] = []
+    addresses: list[tuple[Address, Place]] = []
+    for node_name, node in cluster.nodes.items():
+        for index, block in enumerate(node.blocks6):
+            place = loaded.place(*path, "nodes", node_name, "blocks6", index)
+            blocks.append((block, place))
+            if not within(block, pods):
+                yield InputError(f"the block {block} lies outside the pod CIDR {pods}", place=place)
+            elif block.prefixlen != size:
+                yield InputError(f"the block {block} is not a /{size}, the cluster's block size for IPv6", place=place)
+        for pod_name, pod in node.pods.items():
+            if pod.address6 is not None:
+                place = loaded.place(*path, "nodes", node_name, "pods", pod_name, "address6")
+                addresses.append((pod.address6, place))
+                if pod.address6 not in pods:
+                    yield InputError(f"the pod's address {pod.address6} lies outside the pool {pods}", place=place)
+    yield from _overlapping("the block", blocks, loaded.document.file)
+    yield from twice("the address", addresses, loaded.document.file)
 
 
 def _dns(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
@@ -99,19 +194,26 @@ def _pod_addresses(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> It
 
 def _services(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
     known = {pod: None for node in cluster.nodes.values() for pod in node.pods}
-    cidr = cluster.service_cidr
-    reserved = {cidr[0]: "is the network's own", cidr[1]: "belongs to the kubernetes API", cidr[10]: "belongs to the cluster's DNS"}
-    addresses: list[tuple[Address, Place]] = []
     for name, service in cluster.services.items():
         for index, pod in enumerate(service.pods):
             if pod not in known:
                 yield dangling("pod", pod, known, loaded.place(*path, "services", name, "pods", index), " in this cluster")
-        if service.address is None:
+    yield from _cluster_ips(loaded, cluster, path, "address", cluster.service_cidr)
+    if cluster.service_cidr6 is not None:
+        yield from _cluster_ips(loaded, cluster, path, "address6", cluster.service_cidr6)
+
+
+def _cluster_ips(loaded: Loaded[Topology], cluster: Cluster, path: Path, key: str, cidr: Network) -> Mistakes:
+    reserved = {cidr[0]: "is the network's own", cidr[1]: "belongs to the kubernetes API", cidr[10]: "belongs to the cluster's DNS"}
+    addresses: list[tuple[Address, Place]] = []
+    for name, service in cluster.services.items():
+        address: Address | None = getattr(service, key)
+        if address is None:
             continue
-        place = loaded.place(*path, "services", name, "address")
-        addresses.append((service.address, place))
-        if service.address not in cidr:
-            yield InputError(f"the service's address {service.address} lies outside {cidr}", place=place)
-        elif service.address in reserved:
-            yield InputError(f"the address {service.address} {reserved[service.address]}", place=place)
+        place = loaded.place(*path, "services", name, key)
+        addresses.append((address, place))
+        if address not in cidr:
+            yield InputError(f"the service's address {address} lies outside {cidr}", place=place)
+        elif address in reserved:
+            yield InputError(f"the address {address} {reserved[address]}", place=place)
     yield from twice("the address", addresses, loaded.document.file)

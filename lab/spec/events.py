@@ -8,7 +8,7 @@ from itertools import chain, repeat
 from typing import ClassVar, Literal
 
 from lab.errors import Place
-from lab.spec.values import Many, Model, Name, Network, ObjectName, OneOf
+from lab.spec.values import AnyNetwork, Many, Model, Name, Network, ObjectName, OneOf
 
 
 class JoinFlags(Model):
@@ -84,14 +84,14 @@ class FelixResync(Model):
 
 
 class IPPoolEdit(Model):
-    """An operator makes a Calico IPPool by hand (``kubectl apply``), or deletes one."""
+    """An operator makes a Calico IPPool by hand (``kubectl apply``), changes what one says, or deletes one."""
 
     cluster: Name
     """The cluster."""
     name: ObjectName
     """The pool's name."""
-    cidr: Network | None = None
-    """The pool's network. Without it, the pool is deleted."""
+    cidr: AnyNetwork | None = None
+    """The pool's network; that of a pool that is there cannot change. Without it, the pool is deleted."""
     nat_outgoing: bool = False
     """Its spec.natOutgoing."""
     disabled: bool = True
@@ -130,7 +130,7 @@ class EventItem(OneOf):
     felix_resync: FelixResync | None = None
     """Felix repairs what it programmed."""
     ippool: IPPoolEdit | None = None
-    """An IPPool is made or deleted by hand."""
+    """An IPPool is made, changed or deleted by hand."""
     export: ExportEdit | None = None
     """A service's export is made or deleted."""
 

@@ -14,6 +14,7 @@ from lab.spec.values import (
     Address,
     Address6,
     AnyAddress,
+    AnyNetwork,
     Destination,
     DeviceName,
     DnsName,
@@ -32,6 +33,7 @@ from lab.spec.values import (
 )
 
 IcmpType = Literal["echo-request", "echo-reply", "destination-unreachable", "time-exceeded"]
+IpFamily = Literal["IPv4", "IPv6"]
 Rejection = Literal["net-unreachable", "host-unreachable", "port-unreachable", "admin-prohibited", "host-prohibited", "tcp-reset"]
 
 
@@ -235,6 +237,8 @@ class Pod(Model):
 
     address: Address | None = None
     """Its address, asked of Calico IPAM. By default the next free one of its node's blocks."""
+    address6: Address6 | None = None
+    """Its IPv6 address, in a dual-stack cluster. By default the next free one of its node's IPv6 blocks."""
     namespace: Name = "default"
     """Its Kubernetes namespace."""
     global_egress: bool = False
@@ -266,6 +270,8 @@ class Node(Model):
     """The pods on it, by name. A pod's name is unique in the whole topology."""
     blocks: Many[Network] = ()
     """Its Calico IPAM blocks. By default chosen by the hash of its name, scattered over the pool as Calico scatters them."""
+    blocks6: Many[Network6] = ()
+    """Its blocks of the IPv6 pool, in a dual-stack cluster. By default chosen likewise."""
     pod_cidr: Network | None = None
     """Its spec.podCIDR, which Calico does not use. By default the next free /24 of the cluster's pod CIDR, in the order of nodes."""
     firewall: Firewall | None = None
@@ -289,6 +295,11 @@ class Service(Model):
     """The pods behind it, of the same cluster."""
     address: Address | None = None
     """Its ClusterIP. By default the next free one of the service CIDR, from its 100th address on."""
+    address6: Address6 | None = None
+    """Its IPv6 ClusterIP, where IPv6 is among its families. By default the next free one of the cluster's `service_cidr6`, likewise."""
+    families: Annotated[Many[IpFamily], Field(min_length=1, max_length=2)] = ("IPv4",)
+    """The IP versions it has a ClusterIP of (spec.ipFamilies): both is what ipFamilyPolicy RequireDualStack gives, and the first one's is
+    its spec.clusterIP. By default IPv4 alone, Kubernetes' SingleStack."""
     external: Many[Address] = ()
     """Addresses outside the cluster that lead to it as well: a load balancer's, or spec.externalIPs. Who brings packets for them to a node
     is the network's business."""
@@ -297,9 +308,21 @@ class Service(Model):
     export: bool = False
     """Whether there is a ServiceExport for it from the beginning."""
 
+    @model_validator(mode="after")
+    def _has_its_families(self) -> Service:
+        if len(set(self.families)) < len(self.families):
+            raise ValueError(f"`families` holds {self.families[0]} twice")
+        if "IPv4" not in self.families:
+            for key in ("address", "external", "export"):
+                if getattr(self, key):
+                    raise ValueError(f"`{key}` needs IPv4 among the service's `families`")
+        if self.address6 is not None and "IPv6" not in self.families:
+            raise ValueError("`address6` needs IPv6 among the service's `families`")
+        return self
+
 
 _CNI_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "calico": frozenset({"mode", "block_size", "nat_outgoing", "strict_affinity", "api_server"}),
+    "calico": frozenset({"mode", "block_size", "block_size6", "nat_outgoing", "nat_outgoing6", "strict_affinity", "api_server"}),
     "flannel": frozenset({"mode", "nat_outgoing", "hairpin", "mtu", "interface"}),
     "bridge": frozenset({"nat_outgoing", "hairpin", "mtu"}),
 }
@@ -320,8 +343,12 @@ class Cni(Model):
     flannel). The bridge plug-in has no mode."""
     block_size: Annotated[int, Field(ge=20, le=32)] = 26
     """Calico: the prefix length of an IPAM block."""
+    block_size6: Annotated[int, Field(ge=116, le=128)] = 122
+    """Calico: the prefix length of a block of the IPv6 pool."""
     nat_outgoing: bool = True
     """Whether packets from pods to addresses that are no pod's (Calico: in no pool) leave with their node's address."""
+    nat_outgoing6: bool = False
+    """Calico: the same of IPv6 packets; off where nobody says so (CALICO_IPV6POOL_NAT_OUTGOING)."""
     strict_affinity: bool = True
     """Calico: whether no node uses addresses of another node's block. If not, a pod may ask for one: it is borrowed, a /32 leads to it."""
     api_server: bool = True
@@ -349,9 +376,9 @@ class NetworkPolicy(Model):
 
     name: Name
     """Its name."""
-    deny_from: Many[Network] = ()
+    deny_from: Many[AnyNetwork] = ()
     """Sources whose packets pods do not get."""
-    deny_to: Many[Network] = ()
+    deny_to: Many[AnyNetwork] = ()
     """Destinations to which pods may not send."""
 
 
@@ -373,6 +400,11 @@ class Cluster(Model):
     """The network of its pods: Calico's default pool."""
     service_cidr: Network
     """The network of its services' ClusterIPs."""
+    pod_cidr6: Network6 | None = None
+    """The IPv6 network of its pods, which makes it dual stack: Calico's IPv6 pool. Its packets are not encapsulated (vxlanMode Never), so
+    all nodes are on one segment, which has an IPv6 network."""
+    service_cidr6: Network6 | None = None
+    """The network of its services' IPv6 ClusterIPs, in a dual-stack cluster."""
     segment: Name
     """The segment its nodes are on."""
     gateway: Address | None = None

@@ -76,7 +76,7 @@ def test_routers_forward_and_hosts_do_not(tmp_path: Path) -> None:
         ('cidr6: "2001:db8:2::/64"', 'cidr6: "2001:db8:2::/124"', "has no room for every host of 192.0.2.128/25", 4),
         ('cidr6: "2001:db8:2::/64"', 'cidr6: "2001:db8:2::7/64"', "did you mean '2001:db8:2::/64'?", 4),
         ('cidr6: "2001:db8:2::/64"', "cidr6: 192.0.2.0/24", "expected an IPv6 network", 4),
-        ("pod_cidr: 10.1.0.0/16", 'pod_cidr: "2001:db8:7::/64"', "emulated with IPv4 only", 15),
+        ("pod_cidr: 10.1.0.0/16", 'pod_cidr: "2001:db8:7::/64"', "IPv6 has keys of its own", 15),
     ],
 )
 def test_mistakes_are_said_at_their_place(tmp_path: Path, old: str, new: str, message: str, line: int) -> None:

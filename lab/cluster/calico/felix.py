@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Interface
 
-from lab.cluster.calico.nat import VXLAN_DEVICE, nat_chains, pool_sets, raw_chain
+from lab.cluster.calico.nat import VXLAN_DEVICE, Version, nat_chains, pool_sets, raw_chain
 from lab.cluster.calico.policy import VXLAN_HOSTS, filter_chains, forward_tail
 from lab.cluster.calico.routes import COMPONENT, Advertisement, advertisement, own_block_routes, tunnel_device
 from lab.cluster.calico.workload import add_pod
@@ -12,7 +12,7 @@ from lab.cluster.devices import add_device
 from lab.cluster.emulation import Emulation
 from lab.cluster.kubernetes import DEFAULT_POOL
 from lab.cluster.objects import IPPool
-from lab.cluster.rules import built_in, jump, put_chain, put_set, rule
+from lab.cluster.rules import IpTable, built_in, jump, put_chain, put_set, rule
 from lab.cluster.world import ClusterFacts, NodeFacts
 from lab.state.builder import NamespaceBuilder
 from lab.state.nft import NftSet
@@ -49,13 +49,14 @@ def sync(lab: Emulation, cluster: ClusterFacts) -> None:
     for node in lab.present(cluster):
         namespace = lab.builder[node.name]
         why = Provenance(COMPONENT, "outgoing NAT", because=tuple(pool.provenance for pool in pools if pool.nat_outgoing))
-        for nft_set in pool_sets(pools, COMPONENT):
-            put_set(namespace, "nat", nft_set)
-        for chain in nat_chains(pools, vxlan=cluster.vxlan, why=why):
-            put_chain(namespace, "nat", chain)
-        why = Provenance(COMPONENT, "ChainInsertMode insert: Felix decides first", because=(node.provenance,))
-        for table, name in JUMPS:
-            built_in(namespace, table, name, why).insert_unique(rule(then=jump(f"cali-{name}"), why=why))
+        first = Provenance(COMPONENT, "ChainInsertMode insert: Felix decides first", because=(node.provenance,))
+        for family, version in _families(cluster):
+            for nft_set in pool_sets(pools, COMPONENT, version):
+                put_set(namespace, "nat", nft_set, family)
+            for chain in nat_chains(pools, vxlan=cluster.vxlan and version == 4, why=why, version=version):
+                put_chain(namespace, "nat", chain, family)
+            for table, name in JUMPS:
+                built_in(namespace, table, name, first, family).insert_unique(rule(then=jump(f"cali-{name}"), why=first))
 
 
 def resync(lab: Emulation, cluster: ClusterFacts) -> None:
@@ -96,12 +97,18 @@ def _put_filter(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, namespac
         (policy, Provenance(COMPONENT, f"policy {policy.name}", because=(lab.world.written("clusters", cluster.name, "policies"),)))
         for policy in cluster.spec.policies
     )
-    for chain in filter_chains(node, policies, vxlan=cluster.vxlan, why=why):
-        put_chain(namespace, "filter", chain)
-    put_chain(namespace, "raw", raw_chain(why))
-    tail = built_in(namespace, "filter", "FORWARD", why)
-    for last in forward_tail(why):
-        tail.append_unique(last)
+    for family, version in _families(cluster):
+        for chain in filter_chains(node, policies, vxlan=cluster.vxlan and version == 4, why=why, version=version):
+            put_chain(namespace, "filter", chain, family)
+        put_chain(namespace, "raw", raw_chain(why), family)
+        tail = built_in(namespace, "filter", "FORWARD", why, family)
+        for last in forward_tail(why):
+            tail.append_unique(last)
+
+
+def _families(cluster: ClusterFacts) -> tuple[tuple[IpTable, Version], ...]:
+    """Return the families of tables that Felix programs: ip6tables' too where there is an IPv6 pool (FELIX_IPV6SUPPORT)."""
+    return (("ip", 4),) if cluster.pod_cidr6 is None else (("ip", 4), ("ip6", 6))
 
 
 def _learn(namespace: NamespaceBuilder, peer: NodeFacts, learned: Advertisement) -> None:

@@ -7,8 +7,8 @@ Source: Calico felix/rules/nat.go, felix/dataplane/linux/masq_mgr.go, felix/rule
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
 
 from lab.cluster.calico.marks import ALL, FROM_WORKLOAD
 from lab.cluster.calico.policy import WORKLOADS
@@ -19,6 +19,7 @@ from lab.cluster.rules import (
     MASQUERADE,
     NO_WAY_BACK,
     SOURCE_OF_OTHER_DEVICE,
+    IpTable,
     clear_mark,
     iif,
     jump,
@@ -32,24 +33,38 @@ from lab.cluster.rules import (
 from lab.state.nft import Chain, NftRule, NftSet, Prefix, SetRef
 from lab.state.provenance import Provenance
 
-ALL_POOLS: Final = "cali40all-ipam-pools"
-MASQUERADED_POOLS: Final = "cali40masq-ipam-pools"
+Version = Literal[4, 6]
+"""Of IP."""
+ALL_POOLS: Final = "all-ipam-pools"
+MASQUERADED_POOLS: Final = "masq-ipam-pools"
+PREFIXES: Final[Mapping[Version, str]] = {4: "cali40", 6: "cali60"}
+"""What the names of Felix' sets begin with (felix/ipsets/ipset_defs.go)."""
 VXLAN_DEVICE: Final = "vxlan.calico"
 
 
-def pool_sets(pools: Iterable[IPPool], component: str) -> tuple[NftSet, NftSet]:
-    """Return the two sets as the pools of the API make them; a pool's `disabled` does not count."""
-    pools = tuple(pools)
+def pool_sets(pools: Iterable[IPPool], component: str, version: Version = 4) -> tuple[NftSet, NftSet]:
+    """Return the two sets of a version of IP as the pools of the API make them; a pool's `disabled` does not count."""
+    pools = of_version(pools, version)
     everyone = Provenance(component, "every IPPool, disabled ones too", because=tuple(pool.provenance for pool in pools))
     masqueraded = tuple(pool for pool in pools if pool.nat_outgoing)
     some = Provenance(component, "IPPools with natOutgoing", because=tuple(pool.provenance for pool in masqueraded))
-    return _networks(ALL_POOLS, pools, everyone), _networks(MASQUERADED_POOLS, masqueraded, some)
+    return _networks(ALL_POOLS, pools, everyone, version), _networks(MASQUERADED_POOLS, masqueraded, some, version)
 
 
-def nat_chains(pools: Iterable[IPPool], *, vxlan: bool, why: Provenance) -> tuple[Chain, ...]:
-    """Return Felix' chains of the nat table; cali-nat-outgoing is empty unless some pool wants it."""
-    wanted = any(pool.nat_outgoing for pool in pools)
-    outgoing = rule(source(SetRef(MASQUERADED_POOLS)), not_destination(SetRef(ALL_POOLS)), then=MASQUERADE, why=why)
+def of_version(pools: Iterable[IPPool], version: Version) -> tuple[IPPool, ...]:
+    """Return the pools of a version of IP."""
+    return tuple(pool for pool in pools if pool.cidr.version == version)
+
+
+def nat_chains(pools: Iterable[IPPool], *, vxlan: bool, why: Provenance, version: Version = 4) -> tuple[Chain, ...]:
+    """Return Felix' chains of the nat table of a version of IP; cali-nat-outgoing is empty unless some pool wants it.
+
+    `vxlan`: whether packets of this version go through a tunnel.
+    """
+    wanted = any(pool.nat_outgoing for pool in of_version(pools, version))
+    family: IpTable = "ip" if version == 4 else "ip6"
+    masqueraded, everyone = (SetRef(PREFIXES[version] + name) for name in (MASQUERADED_POOLS, ALL_POOLS))
+    outgoing = rule(source(masqueraded, family), not_destination(everyone, family), then=MASQUERADE, why=why)
     to_tunnel = rule(oif(VXLAN_DEVICE), SOURCE_OF_OTHER_DEVICE, LOCAL_SOURCE, then=MASQUERADE, why=why)
     postrouting = (rule(then=jump("cali-nat-outgoing"), why=why), *((to_tunnel,) if vxlan else ()))
     return (
@@ -68,5 +83,7 @@ def raw_chain(why: Provenance) -> Chain:
     return Chain("cali-PREROUTING", rules, provenance=why)
 
 
-def _networks(name: str, pools: Iterable[IPPool], why: Provenance) -> NftSet:
-    return NftSet(name, ("ipv4_addr",), tuple(Prefix(pool.cidr) for pool in pools), flags=("interval",), auto_merge=True, provenance=why)
+def _networks(name: str, pools: Iterable[IPPool], why: Provenance, version: Version) -> NftSet:
+    elements = tuple(Prefix(pool.cidr) for pool in pools)
+    name = PREFIXES[version] + name
+    return NftSet(name, (f"ipv{version}_addr",), elements, flags=("interval",), auto_merge=True, provenance=why)

@@ -22,6 +22,7 @@ from lab.cluster.rules import (
     clear_mark,
     destination,
     goto,
+    icmpv6,
     iif,
     jump,
     marked,
@@ -44,6 +45,10 @@ VXLAN_HOSTS: Final = "cali40all-vxlan-net"
 """The set of hosts that may send VXLAN packets to this one."""
 IPIP: Final = 4
 """The IP protocol number of IP in IP."""
+ICMPV6: Final = 58
+"""The IP protocol number of ICMPv6."""
+ASKED_OF_ROUTERS: Final = (130, 131, 132, 133, 135, 136)
+"""ICMPv6 types: multicast listener queries, reports and goodbyes, router and neighbour solicitations, neighbour advertisements."""
 WORKLOADS: Final = "cali*"
 
 Direction = Literal["ingress", "egress"]
@@ -55,22 +60,25 @@ def policed(policy: NetworkPolicy, direction: Direction) -> bool:
 
 
 def filter_chains(
-    node: NodeFacts, policies: Sequence[tuple[NetworkPolicy, Provenance]], *, vxlan: bool, why: Provenance
+    node: NodeFacts, policies: Sequence[tuple[NetworkPolicy, Provenance]], *, vxlan: bool, why: Provenance, version: int = 4
 ) -> tuple[Chain, ...]:
-    """Return Felix' chains of the filter table on a node; the jumps to them stand in the built-in chains."""
+    """Return Felix' chains of the filter table of a version of IP on a node; the jumps to them stand in the built-in chains.
+
+    `vxlan`: whether packets of this version go through a tunnel.
+    """
     pods = node.pods
     namespaces = dict.fromkeys(pod.namespace for pod in pods)
     return (
         Chain("cali-INPUT", _input(vxlan, why), provenance=why),
         Chain("cali-FORWARD", _forward(why), provenance=why),
         Chain("cali-OUTPUT", _output(vxlan, why), provenance=why),
-        Chain("cali-wl-to-host", (rule(then=jump("cali-from-wl-dispatch"), why=why), rule(then=ACCEPT, why=why)), provenance=why),
+        Chain("cali-wl-to-host", _to_host(version, why), provenance=why),
         _dispatch("cali-from-wl-dispatch", "cali-fw-", pods, why),
         _dispatch("cali-to-wl-dispatch", "cali-tw-", pods, why),
         *(_workload(pod, "egress", policies, why) for pod in pods),
         *(_workload(pod, "ingress", policies, why) for pod in pods),
-        *(_policy(policy, "ingress", reason) for policy, reason in policies if policed(policy, "ingress")),
-        *(_policy(policy, "egress", reason) for policy, reason in policies if policed(policy, "egress")),
+        *(_policy(policy, "ingress", reason, version) for policy, reason in policies if policed(policy, "ingress")),
+        *(_policy(policy, "egress", reason, version) for policy, reason in policies if policed(policy, "egress")),
         *(_profile(prefix, namespace, why) for namespace in namespaces for prefix in ("cali-pri-", "cali-pro-")),
     )
 
@@ -95,6 +103,12 @@ def _input(vxlan: bool, why: Provenance) -> tuple[NftRule, ...]:
         rule(marked(ACCEPTED), then=ACCEPT, why=why),
         rule(then=clear_mark(ALL), why=why),
     )
+
+
+def _to_host(version: int, why: Provenance) -> tuple[NftRule, ...]:
+    """A pod may always ask its node, which is its IPv6 router, for neighbours and the like; all else is subject to its egress policy."""
+    asking = tuple(rule(protocol(ICMPV6), icmpv6(kind), then=ACCEPT, why=why) for kind in ASKED_OF_ROUTERS) if version == 6 else ()
+    return (*asking, rule(then=jump("cali-from-wl-dispatch"), why=why), rule(then=ACCEPT, why=why))
 
 
 def _forward(why: Provenance) -> tuple[NftRule, ...]:
@@ -153,12 +167,11 @@ def _policy_chain(policy: NetworkPolicy, short: str) -> str:
     return felix_chain(f"cali-p{short}-", f"default.{policy.name}")
 
 
-def _policy(policy: NetworkPolicy, direction: Direction, why: Provenance) -> Chain:
-    """A policy's first rules deny, its last allows everything else."""
-    if direction == "ingress":
-        denied = [rule(source(network), then=DROP, why=why, comment=f"Policy {policy.name} ingress") for network in policy.deny_from]
-    else:
-        denied = [rule(destination(network), then=DROP, why=why, comment=f"Policy {policy.name} egress") for network in policy.deny_to]
+def _policy(policy: NetworkPolicy, direction: Direction, why: Provenance, version: int) -> Chain:
+    """A policy's first rules deny, its last allows everything else. Networks of the other version of IP are none of a table's business."""
+    named, match = (policy.deny_from, source) if direction == "ingress" else (policy.deny_to, destination)
+    networks = [network for network in named if network.version == version]
+    denied = [rule(match(network), then=DROP, why=why, comment=f"Policy {policy.name} {direction}") for network in networks]
     allowed = (rule(then=set_mark(ACCEPTED), why=why), rule(marked(ACCEPTED), then=RETURN, why=why))
     return Chain(_policy_chain(policy, "i" if direction == "ingress" else "o"), (*denied, *allowed), provenance=why)
 

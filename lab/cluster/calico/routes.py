@@ -6,22 +6,21 @@ felix/routetable/route_table.go at v3.26; for the mode without encapsulation, co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from lab.cluster.calico.nat import VXLAN_DEVICE
 from lab.cluster.calico.policy import VXLAN_PORT
 from lab.cluster.names import vtep_mac
 from lab.cluster.world import ClusterFacts, NodeFacts
-from lab.state.objects import FdbEntry, Link, Neighbour, Protocol, Route, Vxlan
+from lab.spec.check_cluster import VXLAN_OVERHEAD
+from lab.state.objects import FdbEntry, Link, Neighbour, Network, Protocol, Route, Vxlan
 from lab.state.provenance import Provenance
 
 COMPONENT: Final = "felix"
 VNI: Final = 4096
-VXLAN_OVERHEAD: Final = 50
-"""Bytes of Ethernet, IPv4, UDP and VXLAN headers."""
 
 
 def pod_mtu(node: NodeFacts, *, vxlan: bool) -> int:
@@ -38,7 +37,12 @@ def tunnel_device(node: NodeFacts, why: Provenance) -> Link:
 def own_block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
     """Yield blackholes for the node's own blocks: what no pod there has must not leave by the default route."""
     protocol = Protocol.FELIX if cluster.vxlan else Protocol.BIRD
-    for block in node.blocks:
+    yield from _blackholes(node, node.blocks, protocol)
+    yield from _blackholes(node, node.blocks6, Protocol.BIRD)
+
+
+def _blackholes(node: NodeFacts, blocks: Iterable[Network], protocol: int) -> Iterator[Route]:
+    for block in blocks:
         if block.prefixlen < block.max_prefixlen:
             why = Provenance(COMPONENT, f"own block {block}", because=(node.provenance,))
             yield Route(block, type="blackhole", protocol=protocol, provenance=why)
@@ -63,7 +67,7 @@ def advertisement(node: NodeFacts, cluster: ClusterFacts) -> Advertisement:
             Neighbour(VXLAN_DEVICE, node.tunnel, mac, provenance=why),
             FdbEntry(VXLAN_DEVICE, mac, destination=node.address, provenance=why),
         )
-    return Advertisement(tuple(_block_routes(node, cluster)), vtep)
+    return Advertisement((*_block_routes(node, cluster), *_block_routes6(node)), vtep)
 
 
 def _block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
@@ -75,6 +79,17 @@ def _block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
             yield Route(block, via=node.address, device=node.device, onlink=True, protocol=Protocol.FELIX, provenance=why)
         else:
             yield Route(block, via=node.address, device=node.device, protocol=Protocol.BIRD, provenance=why)
+
+
+def _block_routes6(node: NodeFacts) -> Iterator[Route]:
+    """Yield the others' routes to a node's IPv6 blocks and borrowed addresses, which BIRD has of the node itself."""
+    if node.address6 is None:
+        return
+    lent = ((IPv6Network(pod.address6), pod) for pod in node.pods if pod.address6 and not any(pod.address6 in b for b in node.blocks6))
+    reasons = [(block, Provenance(COMPONENT, f"block {block} of node {node.name}", because=(node.provenance,))) for block in node.blocks6]
+    reasons += [(net, Provenance(COMPONENT, f"{net[0]}, borrowed by pod {pod.name}", because=(pod.provenance,))) for net, pod in lent]
+    for network, why in reasons:
+        yield Route(network, via=node.address6, device=node.device, protocol=Protocol.BIRD, provenance=why)
 
 
 def _own_blocks(node: NodeFacts) -> Iterator[tuple[IPv4Network, Provenance]]:

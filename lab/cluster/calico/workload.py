@@ -5,16 +5,17 @@ Source: Calico cni-plugin/pkg/dataplane/linux/dataplane_linux.go, felix/dataplan
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
 
 from lab.cluster.calico.routes import pod_mtu
 from lab.cluster.devices import add_device
 from lab.cluster.emulation import Emulation
-from lab.cluster.names import local_mac
+from lab.cluster.names import link_local, local_mac
 from lab.cluster.pods import add_pod_namespace
-from lab.cluster.sysctls import conf
+from lab.cluster.sysctls import IPV6_ON, conf, conf6
 from lab.cluster.world import UPLINK, ClusterFacts, NodeFacts, PodFacts
+from lab.state.builder import NamespaceBuilder
 from lab.state.objects import AddressEntry, Link, Protocol, Route, Veth
 from lab.state.provenance import Provenance
 
@@ -40,3 +41,25 @@ def add_pod(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, pod: PodFact
     gateway = IPv4Network(f"{LINK_LOCAL_GATEWAY}/32")
     namespace.add_route(Route(gateway, device=UPLINK, scope="link", protocol=Protocol.BOOT, provenance=why))
     namespace.add_route(Route(IPv4Network("0.0.0.0/0"), via=LINK_LOCAL_GATEWAY, device=UPLINK, protocol=Protocol.BOOT, provenance=why))
+    if pod.address6 is not None:
+        _add_ipv6(host, namespace, pod.host_device, pod.address6, why)
+
+
+def _add_ipv6(host: NamespaceBuilder, namespace: NamespaceBuilder, device: str, own: IPv6Address, why: Provenance) -> None:
+    """Give a pod its second address. Its next hop is the link-local address of the veth's other end, the same on every veth of every node.
+
+    That is a real address, so nobody has to answer in its place: proxy_ndp has nothing to do, and is on all the same.
+    """
+    for name, value in {"accept_dad": "0", "accept_ra": "0", "disable_ipv6": "0", "forwarding": "1", "proxy_ndp": "1"}.items():
+        host.sysctl(conf6(device, name), value)
+    namespace.sysctls |= {**IPV6_ON, conf6("all", "forwarding"): "0", conf6(UPLINK, "accept_dad"): "0"}
+    gateway = link_local(HOST_MAC)
+    host.add_address(
+        AddressEntry(device, gateway, "link", provenance=Provenance("kernel", f"link-local address of {device}", because=(why,)))
+    )
+    host.add_route(Route(IPv6Network(own), device=device, protocol=Protocol.BOOT, provenance=why))
+    mac = namespace.links[UPLINK].mac
+    assert mac is not None
+    namespace.add_address(AddressEntry(UPLINK, IPv6Interface(f"{own}/128"), provenance=why))
+    namespace.add_address(AddressEntry(UPLINK, link_local(mac), "link", provenance=why))
+    namespace.add_route(Route(IPv6Network("::/0"), via=gateway.ip, device=UPLINK, protocol=Protocol.BOOT, provenance=why))

@@ -16,6 +16,7 @@ from lab.cluster.dns.zones import Zones
 from lab.cluster.world import v4
 from lab.spec.topology import DnsServer
 from lab.state.network import Program
+from lab.state.objects import Address
 from lab.state.provenance import Provenance
 
 PORT: Final = 53
@@ -50,7 +51,7 @@ def host_dns_server(server: DnsServer, outside: Iterable[tuple[str, IPv4Address]
     return dnsmasq((*lines, "addn-hosts={scratch}/names"), (*outside, *records), why)
 
 
-def dnsmasq(lines: Iterable[str], names: Iterable[tuple[str, IPv4Address]], why: Provenance) -> Program:
+def dnsmasq(lines: Iterable[str], names: Iterable[tuple[str, Address]], why: Provenance) -> Program:
     """Return dnsmasq with these lines of configuration beside those every server has, and these names."""
     configuration = ["no-resolv", "no-hosts", "no-poll", "pid-file", "cache-size=0", f"port={PORT}", f"local-ttl={TTL}", *lines]
     configuration += ["log-queries", "log-facility={scratch}/queries.log"]

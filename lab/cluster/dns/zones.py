@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Final
 
 from lab.cluster.api import ApiServer
 from lab.cluster.objects import EndpointSlice, Service, ServiceImport
+from lab.state.objects import Address
 
 CLUSTERSET: Final = "clusterset.local"
 IMPORTED_NAME_LABEL: Final = "multicluster.kubernetes.io/service-name"
@@ -26,7 +26,7 @@ SOURCE_CLUSTER_LABEL: Final = "multicluster.kubernetes.io/source-cluster"
 class Zones:
     """Names with their addresses; `empty` are names that exist without any."""
 
-    addresses: tuple[tuple[str, IPv4Address], ...]
+    addresses: tuple[tuple[str, Address], ...]
     empty: tuple[str, ...] = ()
 
     def within(self, domain: str, *, inside: bool = True) -> Zones:
@@ -39,8 +39,13 @@ class Zones:
 
 def zones(api: ApiServer, domain: str, connected: Collection[str]) -> Zones:
     """Return all names of a cluster, `connected` being the other clusters its gateway is connected to."""
-    local = tuple((f"{service.name}.{service.namespace}.svc.{domain}", service.cluster_ip) for service in api.list(Service))
-    addresses: list[tuple[str, IPv4Address]] = []
+    local = tuple(
+        (f"{service.name}.{service.namespace}.svc.{domain}", address)
+        for service in api.list(Service)
+        for address in (service.cluster_ip, service.cluster_ip6)
+        if address is not None
+    )
+    addresses: list[tuple[str, Address]] = []
     empty: list[str] = []
     for imported in api.list(ServiceImport):
         slices = {each.labels[SOURCE_CLUSTER_LABEL]: each for each in _slices(api, imported)}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Final
+from ipaddress import IPv4Address
+from typing import Final, Literal
 
 from lab.cluster.api import ApiServer
 from lab.cluster.names import endpoint_chain, external_chain, local_chain, service_chain, service_port_name
@@ -33,6 +33,7 @@ from lab.cluster.rules import (
     unmarked,
 )
 from lab.state.nft import Chain, Match, NftRule, Numgen, Reject
+from lab.state.objects import Address, Network
 from lab.state.provenance import Provenance
 
 MASQUERADE_MARK: Final = 0x4000
@@ -43,11 +44,11 @@ MASQUERADE_MARK: Final = 0x4000
 class Endpoint:
     """One address and port behind a service port."""
 
-    address: IPv4Address
+    address: Address
     port: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}"
+        return f"{self.address}:{self.port}" if self.address.version == 4 else f"[{self.address}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class PortOfService:
     name: str
     """``default/kubernetes:https``."""
     protocol: str
-    address: IPv4Address
+    address: Address
     port: int
     endpoints: tuple[Endpoint, ...]
     because: tuple[Provenance, ...]
@@ -80,10 +81,13 @@ class PortOfService:
         return destination(self.address), port(self.protocol, self.port)
 
 
-def service_ports(api: ApiServer) -> tuple[PortOfService, ...]:
-    """Return all service ports; slices of other clusters' services lack the label and are not seen."""
+def service_ports(api: ApiServer, version: Literal[4, 6] = 4) -> tuple[PortOfService, ...]:
+    """Return all service ports of a version of IP; slices of other clusters' services lack the label and are not seen."""
     found: list[PortOfService] = []
     for service in api.list(Service):
+        cluster_ip = service.cluster_ip if version == 4 else service.cluster_ip6
+        if cluster_ip is None:
+            continue
         slices = [s for s in api.list(EndpointSlice, service.namespace) if s.labels.get(SERVICE_NAME_LABEL) == service.name]
         for service_port in service.ports:
             endpoints = {
@@ -91,7 +95,7 @@ def service_ports(api: ApiServer) -> tuple[PortOfService, ...]:
                 for each in slices
                 for slice_port in each.ports
                 if (slice_port.name, slice_port.protocol) == (service_port.name, service_port.protocol)
-                for address in each.addresses
+                for address in (each.addresses if version == 4 else each.addresses6)
             }
             name = service_port_name(service.namespace, service.name, service_port.name)
             ordered = tuple(sorted(endpoints, key=str))
@@ -100,20 +104,18 @@ def service_ports(api: ApiServer) -> tuple[PortOfService, ...]:
                 PortOfService(
                     name,
                     service_port.protocol,
-                    service.cluster_ip,
+                    cluster_ip,
                     service_port.port,
                     ordered,
                     because,
-                    service.external,
+                    service.external if version == 4 else (),
                     service.keeps_source,
                 )
             )
     return tuple(found)
 
 
-def nat_chains(
-    ports: Iterable[PortOfService], cluster_cidr: IPv4Network, local: Collection[IPv4Address], proxy: Provenance
-) -> tuple[Chain, ...]:
+def nat_chains(ports: Iterable[PortOfService], cluster_cidr: Network, local: Collection[Address], proxy: Provenance) -> tuple[Chain, ...]:
     """Return the chains of a node's nat table; PREROUTING and OUTPUT jump to KUBE-SERVICES, POSTROUTING to KUBE-POSTROUTING.
 
     `local` are the addresses of the node's own pods.
@@ -177,7 +179,7 @@ def _entries(p: PortOfService, proxy: Provenance) -> Iterator[NftRule]:
         yield rule(destination(address), port(p.protocol, p.port), then=jump(p.outside_chain), why=why, comment=f"{p.name} external IP")
 
 
-def _outside_chains(p: PortOfService, cluster_cidr: IPv4Network, local: Collection[IPv4Address], proxy: Provenance) -> Iterator[Chain]:
+def _outside_chains(p: PortOfService, cluster_cidr: Network, local: Collection[Address], proxy: Provenance) -> Iterator[Chain]:
     """Yield the chains of clients from outside: masqueraded and led to any endpoint, or, to keep their address, to the node's own alone.
 
     Without an endpoint on the node there is no chain of its own, and what comes goes nowhere.
@@ -205,7 +207,7 @@ def _choices(p: PortOfService, endpoints: Sequence[Endpoint], why: Provenance) -
         yield rule(*chance, then=chosen, why=why, comment=f"{p.name} -> {endpoint}")
 
 
-def _service_chains(p: PortOfService, cluster_cidr: IPv4Network, proxy: Provenance) -> Iterator[Chain]:
+def _service_chains(p: PortOfService, cluster_cidr: Network, proxy: Provenance) -> Iterator[Chain]:
     """Yield the chain that chooses an endpoint, then one for each endpoint."""
     why = _because(proxy, f"service {p.name}", *p.because)
     off_cluster = _because(proxy, f"--cluster-cidr={cluster_cidr}: clients elsewhere are masqueraded", *p.because)

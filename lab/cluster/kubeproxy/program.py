@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lab.cluster.emulation import Emulation
-from lab.cluster.kubeproxy.chains import filter_chains, nat_chains, service_ports
-from lab.cluster.rules import built_in, jump, put_chain, rule, states
+from lab.cluster.kubeproxy.chains import PortOfService, filter_chains, nat_chains, service_ports
+from lab.cluster.rules import IpTable, built_in, jump, put_chain, rule, states
 from lab.cluster.world import ClusterFacts
 from lab.state.builder import NamespaceBuilder
 from lab.state.nft import NftRule
+from lab.state.objects import Network
 from lab.state.provenance import Provenance
 
 DROPS_INVALID_SINCE = 15
@@ -20,18 +21,26 @@ DROPS_INVALID_SINCE = 15
 
 def sync(lab: Emulation, cluster: ClusterFacts) -> None:
     """Bring the chains on all nodes of a cluster in line with its Services and EndpointSlices."""
-    ports = service_ports(lab.apis[cluster.name])
+    api = lab.apis[cluster.name]
+    _sync(lab, cluster, service_ports(api), cluster.pod_cidr, "ip")
+    if cluster.pod_cidr6 is not None:
+        _sync(lab, cluster, service_ports(api, 6), cluster.pod_cidr6, "ip6")
+
+
+def _sync(lab: Emulation, cluster: ClusterFacts, ports: tuple[PortOfService, ...], pod_cidr: Network, family: IpTable) -> None:
+    """Bring the chains of a family in line with the ports of services; of a dual-stack cluster kube-proxy runs twice, once for each."""
     why = Provenance("kube-proxy", f"kube-proxy of {cluster.name}", because=(cluster.provenance,))
     versioned = replace(why, because=(*why.because, lab.world.written("clusters", cluster.name, "kubernetes")))
     filtering = filter_chains(ports, versioned, drops_invalid=_minor(cluster.spec.kubernetes) >= DROPS_INVALID_SINCE)
     jumps = tuple(_jumps(Provenance("kube-proxy", "jump from iptables' own chain", because=why.because)))
     for node in lab.present(cluster):
         namespace = lab.builder[node.name]
-        for chain in nat_chains(ports, cluster.pod_cidr, [pod.address for pod in node.pods], why):
-            put_chain(namespace, "nat", chain)
+        local = [pod.address if family == "ip" else pod.address6 for pod in node.pods]
+        for chain in nat_chains(ports, pod_cidr, [address for address in local if address is not None], why):
+            put_chain(namespace, "nat", chain, family)
         for chain in filtering:
-            put_chain(namespace, "filter", chain)
-        _ensure_jumps(namespace, jumps)
+            put_chain(namespace, "filter", chain, family)
+        _ensure_jumps(namespace, jumps, family)
 
 
 def _minor(version: str) -> int:
@@ -51,8 +60,8 @@ def _jumps(why: Provenance) -> Iterator[tuple[str, str, NftRule]]:
     yield "filter", "FORWARD", rule(then=jump("KUBE-FORWARD"), why=why, comment=forwarding)
 
 
-def _ensure_jumps(namespace: NamespaceBuilder, jumps: tuple[tuple[str, str, NftRule], ...]) -> None:
+def _ensure_jumps(namespace: NamespaceBuilder, jumps: tuple[tuple[str, str, NftRule], ...], family: IpTable) -> None:
     for table, name, jumping in jumps:
-        chain = built_in(namespace, table, name, jumping.provenance)
+        chain = built_in(namespace, table, name, jumping.provenance, family)
         if jumping not in chain.rules:
             chain.insert(jumping)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
 from lab.cluster.api import ApiServer
 from lab.cluster.objects import SERVICE_NAME_LABEL, EndpointSlice, Service, ServiceExport, ServiceImport
@@ -78,11 +79,18 @@ def _slice(cluster: str, api: ApiServer, service: Service, why: Provenance) -> E
     return EndpointSlice(
         f"{service.name}-{service.namespace}-{cluster}",
         service.namespace,
-        (globalnet.global_address(api, service) or service.cluster_ip,) if ready else (),
+        (_address(api, service),) if ready else (),
         service.ports,
         labels,
         provenance=why,
     )
+
+
+def _address(api: ApiServer, service: Service) -> IPv4Address:
+    """Return the address that other clusters are told: only services with an IPv4 address are exported."""
+    address = globalnet.global_address(api, service) or service.cluster_ip
+    assert address is not None
+    return address
 
 
 def _withdraw(api: ApiServer, exported: list[_Exported]) -> None:
@@ -108,7 +116,7 @@ def _aggregate(api: ApiServer, found: _Exported, exported: list[_Exported]) -> N
 
 
 def _local_import(api: ApiServer, found: _Exported) -> None:
-    name, ports, address = _local_name(found), found.service.ports, globalnet.global_address(api, found.service) or found.service.cluster_ip
+    name, ports, address = _local_name(found), found.service.ports, _address(api, found.service)
     api.replace(ServiceImport(name, OPERATOR_NAMESPACE, ports, (found.cluster,), (address,), provenance=found.why))
 
 

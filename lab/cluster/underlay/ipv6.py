@@ -1,14 +1,13 @@
-"""IPv6 beside IPv4: who is on a segment with an IPv6 network gets an address there, and a default route where its gateway has one too.
-
-Pods and services stay IPv4: none of the emulated control planes programs anything else.
-"""
+"""IPv6 beside IPv4: who is on a segment with an IPv6 network gets an address there, and a default route where its gateway has one too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
 
-from lab.cluster.world import UPLINK, World
+from lab.cluster.names import link_local
+from lab.cluster.sysctls import IPV6_ON
+from lab.cluster.world import UPLINK, World, address6_on
 from lab.spec.topology import StaticRoute
 from lab.spec.values import Address
 from lab.state.builder import NamespaceBuilder
@@ -16,16 +15,6 @@ from lab.state.objects import AddressEntry, Protocol, Route
 from lab.state.provenance import Provenance
 
 DEFAULT = IPv6Network("::/0")
-ON: Mapping[str, str] = {"net/ipv6/conf/all/disable_ipv6": "0", "net/ipv6/conf/default/disable_ipv6": "0"}
-LINK_LOCAL = IPv6Network("fe80::/64")
-
-
-def derived(world: World, segment: str, address: Address) -> IPv6Address | None:
-    """Return the address in the same place of a segment's IPv6 network as an address has in its IPv4 network; None without one."""
-    found = world.topology.segments[segment]
-    if found.cidr6 is None:
-        return None
-    return found.cidr6.network_address + (int(address) - int(found.cidr.network_address))
 
 
 def add_ipv6(
@@ -44,7 +33,7 @@ def add_ipv6(
     first: str | None = None
     for device, segment, address in places:
         cidr6 = world.topology.segments[segment].cidr6
-        own = written.get(segment, derived(world, segment, address))
+        own = address6_on(world.topology, segment, address, written)
         if cidr6 is None or own is None:
             continue
         first = first or segment
@@ -57,7 +46,7 @@ def add_ipv6(
         namespace.add_address(AddressEntry(device, link_local(mac), "link", provenance=why))
     if not interfaces:
         return
-    namespace.sysctls |= {**ON, "net/ipv6/conf/all/forwarding": str(int(forwarding))}
+    namespace.sysctls |= {**IPV6_ON, "net/ipv6/conf/all/forwarding": str(int(forwarding))}
     via = None if gateway is None or first is None else _gateway(world, first, gateway)
     if via is not None and UPLINK in interfaces:
         because = Provenance("underlay", f"{via} is the gateway {gateway}", because=(world.written(*owner),))
@@ -70,16 +59,8 @@ def add_ipv6(
             namespace.replace_route(entry)
 
 
-def link_local(mac: str) -> IPv6Interface:
-    """Return the link-local address of a MAC: its modified EUI-64 (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
-    return IPv6Interface((int(LINK_LOCAL.network_address) | int.from_bytes(identifier, "big"), 64))
-
-
 def _gateway(world: World, segment: str, gateway: IPv4Address) -> IPv6Address | None:
     """Return the IPv6 address of the router that has an address on a segment; None where it is no router's."""
-    for router in world.topology.routers.values():
-        if router.interfaces.get(segment) == gateway:
-            return router.ipv6.get(segment, derived(world, segment, gateway))
-    return derived(world, segment, gateway)
+    routers = (router for router in world.topology.routers.values() if router.interfaces.get(segment) == gateway)
+    written = next((router.ipv6 for router in routers), {})
+    return address6_on(world.topology, segment, gateway, written)

@@ -77,10 +77,10 @@ def _configure_router(lab: Emulation, name: str, router: Router) -> None:
         interface = IPv4Interface(f"{v4(address, place)}/{world.topology.segments[segment].cidr.prefixlen}")
         interfaces[device_name(segment)] = interface
         namespace.add_address(_address(device_name(segment), interface, world.written("routers", name, "interfaces", segment)))
-    set_devices(namespace, sysctl_paths(router.sysctls))
     _add_routes(world, namespace, ("routers", name), router.routes, interfaces)
     places = ((device_name(segment), segment, address) for segment, address in router.interfaces.items())
     add_ipv6(world, namespace, ("routers", name), places, router.ipv6, router.routes, forwarding=True)
+    set_devices(namespace, sysctl_paths(router.sysctls))
     if router.policy:
         policy = forwarding_policy(router.policy, device_name, world.written("routers", name, "policy"))
         namespace.tables[policy.family, policy.name] = TableBuilder.opened(policy)
@@ -128,7 +128,8 @@ def _configure_machine(lab: Emulation, node: NodeFacts) -> None:
     why = Provenance("underlay", f"default gateway of {node.cluster}", because=(world.written("clusters", node.cluster, "gateway"),))
     gateway = None if node.default_gateway is None else (node.default_gateway, why)
     path = ("clusters", node.cluster, "nodes", node.name)
-    _configure_devices(world, namespace, path, (node.segment, node.address), node.written, gateway)
+    dual_stack = cluster.pod_cidr6 is not None
+    _configure_devices(world, namespace, path, (node.segment, node.address), node.written, gateway, forwarding6=dual_stack)
     set_devices(namespace, node.sysctls)
     if node.written.firewall is not None:
         add_firewall(namespace, node.written.firewall, world.written(*path, "firewall"))
@@ -155,8 +156,13 @@ def _configure_devices(
     first: tuple[str, IPv4Address],
     machine: Host | Node,
     gateway: tuple[IPv4Address, Provenance] | None,
+    *,
+    forwarding6: bool = False,
 ) -> None:
-    """Give a machine its bridges, addresses and routes; `first` is the segment of eth0 and the address there."""
+    """Give a machine its bridges, addresses and routes; `first` is the segment of eth0 and the address there.
+
+    `forwarding6`: whether it forwards IPv6, which Felix turns on where it has IPv6 pods (felix/dataplane/linux/int_dataplane.go).
+    """
     segments, why = world.topology.segments, world.written(*owner)
     addresses = (first[1], *(v4(address, world.place(*owner, "interfaces", on)) for on, address in machine.interfaces.items()))
     interfaces: dict[str, IPv4Interface] = {}
@@ -174,7 +180,8 @@ def _configure_devices(
         namespace.replace_route(Route(DEFAULT, via=via, device=UPLINK, protocol=Protocol.STATIC, provenance=because))
     _add_routes(world, namespace, owner, machine.routes, interfaces)
     places = ((device, on, address) for (device, on), address in zip(devices(first[0], machine.interfaces), addresses, strict=True))
-    add_ipv6(world, namespace, owner, places, machine.ipv6, machine.routes, None if gateway is None else gateway[0])
+    hop = None if gateway is None else gateway[0]
+    add_ipv6(world, namespace, owner, places, machine.ipv6, machine.routes, hop, forwarding=forwarding6)
 
 
 def _add_routes(
