@@ -15,9 +15,11 @@ def pictures() -> dict[Path, str]:
     """Return every picture by its file."""
     path = draw_path("calico-24-mismatch", "c1-w1-a", "c2-w1-a")
     change = draw_path("calico-24-mismatch", "c1-w1-a", "c2-w1-a", compare=("broken", "fixed"))
+    back = draw_path("subm-4099", "other-pod", "worker-pod", phase="broken")
     drawn = {
         "path": svg(path.scene, "broken"),
         "change": svg(change.scene, "broken → fixed"),
+        "back": svg(back.scene, "broken"),
         "map": svg(draw_map("calico-24-mismatch", "broken")),
         "reach": svg(draw_matrix("calico-24-mismatch", "routes-only", sources=PODS, targets=PODS)),
         "routes": svg(draw_routes("calico-24-mismatch", "c1-w1", "broken")),

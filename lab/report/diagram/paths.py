@@ -121,11 +121,11 @@ class _Drawing:
         if self.compared is not None:
             stories[self.compared.name] = tuple(_compared(self.compared, stories))
             layers.insert(0, self._comparison(self.compared, stories[self.compared.name]))
-        bottom = max(element.y for layer in layers for element in layer.elements if isinstance(element, Label)) + 22
+        bottoms = [max(element.y for element in layer.elements if isinstance(element, Label)) + 22 for layer in layers]
         title = shortened(self.title, self.width - 2 * MARGIN, WRITING["title"].size, bold=True)
         ground = [Label(MARGIN, 26, title, "title", title=self.title), *self.lanes.elements, *self._bands()]
-        layers = [replace(layer, elements=(*layer.elements, *legend(bottom, layer))) for layer in layers]
-        scene = Scene(self.width, bottom + 18, self.title, Layer("", self.title, "", tuple(ground)), tuple(layers))
+        layers = [replace(layer, elements=(*layer.elements, *legend(bottom, layer))) for layer, bottom in zip(layers, bottoms, strict=True)]
+        scene = Scene(self.width, max(bottoms) + 18, self.title, Layer("", self.title, "", tuple(ground)), tuple(layers))
         return Diagram(scene, self.views, self.drawn, tuple(self.columns), self.goal, stories, self.compared)
 
     # -- what is measured before anything is placed
