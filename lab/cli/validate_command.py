@@ -85,7 +85,7 @@ def command(
         case "junit":
             click.echo(validation_junit(found), nl=False)
         case _:
-            console().print(validation_text(found, everything=everything))
+            console().print(validation_text(found, everything=everything), crop=False)  # commands are copied whole
     if junit is not None:
         write_whole(junit, validation_junit(found))
     if markdown is not None:

@@ -29,7 +29,7 @@ from typing import Final, NoReturn
 from lab.errors import InconclusiveError
 from lab.kernel.messages import Raised, Returned, Said
 from lab.kernel.syscalls import Namespace, die_with_parent, unshare
-from lab.kernel.users import enter_pid_namespace, no_user_namespace
+from lab.kernel.users import enter_pid_namespace, no_namespace, no_user_namespace
 
 _LET_GO: Final = b"go"
 
@@ -168,6 +168,8 @@ def _init(work: Work, messages: Connection, lifeline: int, outlive: socket | Non
         if rootless:
             raise no_user_namespace(error) from error
         raise
+    except OSError as error:
+        raise no_namespace(error) from error
     if outlive is not None:
         outlive.listen()
     wake, alarm = os.pipe()

@@ -6,6 +6,7 @@ The caller is always mapped to uid and gid 0. Where the distribution's newuidmap
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -38,11 +39,23 @@ def enter_pid_namespace() -> bool:
     except PermissionError:
         _enter_user_namespace()
         return True
+    except OSError as error:
+        raise no_namespace(error) from error
     return False
+
+
+def no_namespace(error: OSError) -> MachineError:
+    """Say why the kernel gives nobody, not even root, a namespace; ENOSPC is a limit that is reached (namespaces(7))."""
+    if error.errno == errno.ENOSPC:
+        limits = "user.max_pid_namespaces and its like (sysctl -a --pattern user.max_)"
+        return MachineError("this machine allows no more namespaces", hint=f"end labs that still run (lab ps), or raise {limits}")
+    return MachineError(f"this machine makes no namespaces: {error.strerror}")
 
 
 def no_user_namespace(error: OSError) -> MachineError:
     """Say which of the switches that forbid user namespaces to ordinary users is set on this machine."""
+    if error.errno == errno.ENOSPC and (_SYSCTLS / "user/max_user_namespaces").read_text().strip() != "0":
+        return no_namespace(error)
     why = "this machine does not let an ordinary user make namespaces"
     for switch, forbidding, allowing in _SWITCHES:
         file = _SYSCTLS / switch

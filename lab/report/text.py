@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +16,7 @@ from lab.cluster.diagnose import CheckResult
 from lab.errors import ExitCode
 from lab.report.behaviour import behaviour_table
 from lab.report.crossed import crossed_lines
+from lab.report.indent import Indented
 from lab.scenario.play import Progress
 from lab.scenario.result import Finding, ScenarioResult, Status, Verdict
 
@@ -87,9 +86,9 @@ def phase_lines(name: str, title: str, verdicts: Sequence[Verdict], *, explained
     lines += [_verdict(verdict, verdict.explained) for verdict in wrong]
     if explained:
         for verdict, finding in _losses(verdict for verdict in verdicts if verdict.status is Status.HELD):
-            lines.append(_Indented(4, f"{verdict.kind} {finding.subject}: {finding.detail}"))
-            lines += [_Indented(6, text, "cyan") for text in crossed_lines(finding.outcome)] if finding.outcome is not None else []
-            lines += [_Indented(6, text, "dim") for text in (verdict.explanation.short() if verdict.explanation is not None else ())]
+            lines.append(Indented(4, f"{verdict.kind} {finding.subject}: {finding.detail}"))
+            lines += [Indented(6, text, "cyan") for text in crossed_lines(finding.outcome)] if finding.outcome is not None else []
+            lines += [Indented(6, text, "dim") for text in (verdict.explanation.short() if verdict.explanation is not None else ())]
     return Group(*lines)
 
 
@@ -147,22 +146,7 @@ def _verdict(verdict: Verdict, explanation: Sequence[str]) -> RenderableType:
         lost = next((finding.outcome for finding in wrong if finding.outcome is not None and finding.outcome.result != "reply"), None)
         shown += [(text, "cyan") for text in crossed_lines(lost)] if lost is not None else []
         below = [*shown, *more, (f"expected at {verdict.place}", "dim"), *below]
-    return Group(line, *(_Indented(6 + len(text) - len(text.lstrip()), text.lstrip(), style) for text, style in below))
-
-
-@dataclass(frozen=True, slots=True)
-class _Indented:
-    """A line that is indented as a whole where it is wrapped. What goes into a file is not wrapped: padding would cut it."""
-
-    by: int
-    text: str
-    style: str = ""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.no_wrap:
-            yield Text(" " * self.by + self.text, self.style)
-        else:
-            yield Padding(Text(self.text, self.style), (0, 0, 0, self.by), expand=False)
+    return Group(line, *(Indented(6 + len(text) - len(text.lstrip()), text.lstrip(), style) for text, style in below))
 
 
 def _losses(verdicts: Iterable[Verdict]) -> Iterator[tuple[Verdict, Finding]]:

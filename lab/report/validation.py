@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lab.errors import ExitCode, printable
+from lab.report.indent import Indented, verbatim
 from lab.report.junit import clean, counts, document
 from lab.validate.result import Check, Emulated, Failure, Finding, Order, Status, StepResult, Undo, Validation
 
@@ -70,23 +71,24 @@ def validation_text(found: Validation, *, everything: bool = False) -> Renderabl
 
 def _check_lines(check: Check, *, everything: bool) -> Iterator[RenderableType]:
     mark, style = MARKS[check.status]
-    yield Text.assemble((f"{mark} ", style), check.title, (f"  {check.because}" if check.because else "", "dim"))
+    said = Text.assemble(check.title, (f"  {check.because}" if check.because else "", "dim"))
+    yield Indented(2, said, mark=Text(f"{mark} ", style))
     if check.place is not None and check.status is not Status.HELD:
-        yield Text(f"    intended at {check.place}", "dim")
+        yield Indented(4, f"intended at {check.place}", "dim")
     if check.note:
-        yield Text(f"    {check.note}", "dim")
+        yield Indented(4, check.note, "dim")
     yield from _finding_lines(check.findings, everything=everything)
 
 
-def _finding_lines(findings: Sequence[Finding], *, everything: bool = False, indent: str = "    ") -> Iterator[RenderableType]:
+def _finding_lines(findings: Sequence[Finding], *, everything: bool = False) -> Iterator[RenderableType]:
     groups = list(_together(findings))
     shown = groups if everything else groups[:SHOWN_FINDINGS]
     for said, finding in shown:
-        yield Text(f"{indent}{said}")
-        yield Text(f"{indent}    before: {finding.before}", "dim")
-        yield Text(f"{indent}    after:  {finding.after}", "red")
+        yield Indented(4, said)
+        yield Indented(16, Text(finding.before, "dim"), mark=Text("        before: ", "dim"))
+        yield Indented(16, Text(finding.after, "red"), mark=Text("        after:  ", "red"))
     if len(shown) < len(groups):
-        yield Text(f"{indent}... and {len(groups) - len(shown)} more; --all shows them", "dim")
+        yield Indented(4, f"... and {len(groups) - len(shown)} more; --all shows them", "dim")
 
 
 def _section(title: str, findings: Sequence[Finding], *, everything: bool) -> Iterator[RenderableType]:
@@ -98,16 +100,16 @@ def _steps_text(steps: Sequence[StepResult], order: Order | None) -> Iterator[Re
     yield Text("\nstep by step:", "bold")
     for number, result in enumerate(steps, start=1):
         mark, style = MARKS[Status.FAILED if result.hurts else Status.HELD]
-        yield Text.assemble((f"{mark} ", style), f"{number}. {printable(str(result.step))}")
+        yield Indented(2, f"{number}. {printable(str(result.step))}", mark=Text(f"{mark} ", style))
         for what, findings in (("interrupted", result.interrupted), ("open meanwhile", result.opened), ("circulates", result.loops)):
             groups = list(_together(findings))
-            yield from (Text(f"    {what}: {said}: {finding.after}", "red") for said, finding in groups[:SHOWN_FINDINGS])
+            yield from (Indented(4, f"{what}: {said}: {finding.after}", "red") for said, finding in groups[:SHOWN_FINDINGS])
             if len(groups) > SHOWN_FINDINGS:
-                yield Text(f"    ... and {len(groups) - SHOWN_FINDINGS} more", "dim")
+                yield Indented(4, f"... and {len(groups) - SHOWN_FINDINGS} more", "dim")
     if order is not None:
-        yield Text(f"\n{order_sentence(order)}", "bold")
+        yield from (Text(), Indented(2, order_sentence(order), "bold"))
         if order.broken < order.given_broken:
-            yield from (Text(f"  {printable(str(steps[number].step))}") for number in order.steps)
+            yield from (verbatim(f"  {printable(str(steps[number].step))}") for number in order.steps)
 
 
 def order_sentence(order: Order) -> str:
@@ -124,19 +126,21 @@ def _failures_text(failures: Sequence[Failure]) -> Iterator[RenderableType]:
     fragile = [failure for failure in failures if failure.newly_cut]
     yield Text("\nwhen one thing fails:", "bold")
     for failure in fragile:
-        yield Text.assemble(("✗ ", "bold red"), f"{failure.what}: survived before the change, and not after it")
+        yield Indented(2, f"{failure.what}: survived before the change, and not after it", mark=Text("✗ ", "bold red"))
         yield from _finding_lines(failure.newly_cut)
     if not fragile:
-        yield Text.assemble(("✓ ", "green"), f"nothing depends on a single part that did not before ({len(failures)} parts are missed)")
+        said = f"nothing depends on a single part that did not before ({len(failures)} parts are missed)"
+        yield Indented(2, said, mark=Text("✓ ", "green"))
 
 
 def _emulated_text(emulated: Emulated) -> Iterator[RenderableType]:
     mark, style = MARKS[Status.FAILED if emulated.differences else Status.HELD]
     said = f"real packets: {emulated.probes} flows and the kernel's own tables, before and after ({emulated.seconds:.1f} s)"
-    yield Text.assemble("\n", (f"{mark} ", style), said)
-    yield from (Text(f"    {difference}", "red") for difference in emulated.differences[:SHOWN_FINDINGS])
+    yield Text()
+    yield Indented(2, said, mark=Text(f"{mark} ", style))
+    yield from (Indented(4, difference, "red") for difference in emulated.differences[:SHOWN_FINDINGS])
     if len(emulated.differences) > SHOWN_FINDINGS:
-        yield Text(f"    ... and {len(emulated.differences) - SHOWN_FINDINGS} more", "dim")
+        yield Indented(4, f"... and {len(emulated.differences) - SHOWN_FINDINGS} more", "dim")
 
 
 def undo_script(undo: Undo) -> str:
@@ -152,8 +156,9 @@ def undo_script(undo: Undo) -> str:
 
 def _undo_text(undo: Undo) -> Iterator[RenderableType]:
     proof = "carried out here, it leads back" if undo.proved else "not proved to lead back"
-    yield Text.assemble("\n", ("to undo it", "bold"), (f"  {'; '.join(filter(None, (proof, undo.remark)))}", "dim"))
-    yield from (Text(f"  {line}") for line in undo_script(undo).splitlines())
+    yield Text()
+    yield Indented(12, Text("; ".join(filter(None, (proof, undo.remark))), "dim"), mark=Text("to undo it", "bold"))
+    yield from (verbatim(f"  {line}") for line in undo_script(undo).splitlines())
 
 
 # -- Markdown ------------------------------------------------------------------------------------------------------

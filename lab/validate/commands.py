@@ -1,4 +1,4 @@
-"""A change as commands, one on each line, as an operator pastes them.
+r"""A change as commands, one on each line, as an operator pastes them.
 
 Where a command is typed is said by whatever stands before it, in any of the ways in which notes and terminals say it::
 
@@ -8,6 +8,8 @@ Where a command is typed is said by whatever stands before it, in any of the way
     root@c1-gw:~# ip rule add fwmark 0x10 table 100
     # c1-w2                       as `lab diff --commands` prints it; any other # begins a comment
     ip -n c1-w2 link set eth0 mtu 1400
+    $ sudo ip route add \
+        blackhole 10.9.0.0/16     a backslash at the end of a line joins it and the next
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ from lab.errors import InputError, InputErrors, Place, did_you_mean, quoted
 from lab.spec.changes import PROGRAMS
 from lab.spec.selectors import has_wildcard, matching
 from lab.state import Command
-from lab.state.typed import Word, split_words
+from lab.state.typed import Word, split_line
 from lab.validate.change import Step, Typed
 
 _PROMPT: Final = re.compile(r"\s*(?:\[?[\w.-]+@(?P<at>[\w.-]+)[: ][^#$]*|(?P<alone>[\w.-]+))[#$](?:\s+|$)")
+_SAME: Final = re.compile(r"\s*[$%]\s+")
+"""A prompt that does not say whose it is: the node's above."""
+_FOLDERS: Final = re.compile(r"/(?:usr/)?s?bin/")
+_SUDO: Final = ("-n", "-E", "-H", "--non-interactive", "--preserve-env", "--")
+"""Options of sudo that leave a command what it is."""
 _PREFIX: Final = re.compile(r"\s*([\w.*?-]+):(?:\s+|$)")
 _HEADER: Final = re.compile(r"\s*@\s*(.*)")
 _HEREDOC: Final = re.compile(r"<<-?\s*'(\w+)'\s*$")
@@ -75,9 +82,8 @@ class _Lines:
                 self._nodes = (bare[1:].strip(),)
             return
         nodes, start = self._where(line, place)
-        heredoc = _HEREDOC.search(line)
-        body = self._heredoc(heredoc[1], place) if heredoc else ()
-        words = split_words(line[start : heredoc.start() if heredoc else None], replace(place, column=start + 1))
+        text, words, heredoc = self._command(line[start:], replace(place, column=start + 1))
+        body = self._heredoc(heredoc, place) if heredoc else ()
         if not words:
             return
         nodes, words = self._of_ip(nodes, words)
@@ -87,8 +93,25 @@ class _Lines:
                 self._told = True
                 raise InputError("on which node?", place=words[0].place, hint="write @NODE on a line above, or NODE: before the command")
             return
-        text = line[start : heredoc.start() if heredoc else None].strip() + "".join(f"\n{word.text}" for word in body)
+        text += "".join(f"\n{word.text}" for word in body)
         yield from (Step(node, text, words[0].place, Typed(words, body)) for node in nodes)
+
+    def _command(self, line: str, place: Place) -> tuple[str, tuple[Word, ...], str | None]:
+        """Return a command, with the lines that a backslash joins to it: its text, its words, and what ends the text it reads."""
+        said: list[str] = []
+        words: tuple[Word, ...] = ()
+        while True:
+            heredoc = _HEREDOC.search(line)
+            here = line[: heredoc.start()] if heredoc else line
+            more, goes_on = split_line(here, place)
+            words += more
+            said.append(here.strip().removesuffix("\\").rstrip() if goes_on else here.strip())
+            if not goes_on:
+                return " ".join(said), words, heredoc[1] if heredoc else None
+            if self._at == len(self._lines):
+                raise InputError("the command goes on below, and nothing is there", place=replace(place, column=len(line.rstrip())))
+            line, place = self._lines[self._at], Place(self._file, self._at + 1)
+            self._at += 1
 
     def _where(self, line: str, place: Place) -> tuple[tuple[str, ...], int]:
         """Return on which nodes a line is typed, and where its command begins."""
@@ -103,12 +126,15 @@ class _Lines:
             if not line[prefix.end() :].strip():
                 self._nodes = nodes
             return nodes, prefix.end()
-        return self._nodes, 0
+        same = _SAME.match(line)
+        return self._nodes, 0 if same is None else same.end()
 
     def _of_ip(self, nodes: tuple[str, ...], words: tuple[Word, ...]) -> tuple[tuple[str, ...], tuple[Word, ...]]:
-        """Take `sudo`, and `-n NODE` of ip and bridge, away from a command."""
+        """Take `sudo`, the program's folder, and `-n NODE` of ip and bridge, away from a command."""
         if words[0].text == "sudo" and len(words) > 1:
-            words = words[1:]
+            words = _without_sudo(words[1:])
+        if folder := _FOLDERS.match(words[0].text):
+            words = (Word(words[0].text[folder.end() :], words[0].place), *words[1:])
         if len(words) > 2 and words[0].text in ("ip", "bridge") and words[1].text in ("-n", "-netns"):
             return expand_nodes(self._known, [words[2].text], words[2].place), (words[0], *words[3:])
         if [word.text for word in words[:3]] == ["ip", "netns", "exec"] and len(words) > 4:
@@ -125,6 +151,20 @@ class _Lines:
             if line.strip() and not line.strip().startswith("#"):
                 body.append(Word(line.strip(), Place(self._file, number, len(line) - len(line.lstrip()) + 1)))
         raise InputError(f"the text that begins here does not end: there is no line {end}", place=place)
+
+
+def _without_sudo(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Take sudo's options away from a command. Raises InputError for one that makes it another command."""
+    while words and words[0].text.startswith("-"):
+        if [word.text for word in words[:2]] in (["-u", "root"], ["--user", "root"]):
+            words = words[2:]
+        elif words[0].text in _SUDO or words[0].text == "--user=root":
+            words = words[1:]
+        else:
+            raise InputError(f"sudo's option {quoted(words[0].text)} is not taken", place=words[0].place, hint="leave it out")
+    if not words:
+        raise InputError("expected a command after sudo")
+    return words
 
 
 def expand_nodes(known: Sequence[str], names: Sequence[str], place: Place) -> tuple[str, ...]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
-from tests.e2e.command import lab
+from lab.state.nft import OpaqueStatement
+from tests.e2e.command import LAB, command, lab
 from tests.validate.small import saved, small
 
 pytestmark = pytest.mark.e2e
 
+VALIDATING = Path(__file__).parents[2] / "docs" / "validating.md"
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 GOOD = "r1: ip route add blackhole 10.99.0.0/16\n"
 BAD = "@h2\nip route del default\nip route add default via 10.2.0.1\nr2: ip route replace blackhole 10.1.0.0/24\n"
 
@@ -57,6 +64,93 @@ def test_the_exit_code_is_the_verdict_in_every_form(net: str, folder: Path) -> N
     back = lab("validate", net, "--change", bad, "--format", "markdown")
     assert (back.code, "| from | to |" in back.out) == (1, True)
     assert "@r2\nip route replace 10.1.0.0/24 via 10.12.0.1" in Path(files[2]).read_text()
+
+
+LATER = """@r1
+ip route del 10.2.0.0/24 via 10.13.0.2
+ip route del 10.2.0.0/24 via 10.12.0.2
+ip route add 10.2.0.0/24 via 10.12.0.2
+ip route add 10.2.0.0/24 via 10.13.0.2 metric 100
+"""
+BY_R3 = "r1: ip route replace 10.2.0.0/24 via 10.13.0.2 metric 0\n"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("text", "options", "code", "told"),
+    [
+        (GOOD, ["--steps", "--failures", "1"], 0, "does what is intended, and nothing else"),
+        ("r3: ip route del 10.2.0.0/24\n", [], 1, "do not make this change: "),
+        (LATER, [], 0, "does what is intended, and nothing else"),
+        (LATER, ["--steps"], 1, "the end is as intended, but the way there breaks something"),
+        ("r1: ip route del 10.2.0.0/24 via 10.13.0.2\n", [], 0, "does what is intended, and nothing else"),
+        ("r1: ip route del 10.2.0.0/24 via 10.13.0.2\n", ["--failures", "1"], 1, "something now depends on a single part"),
+        ("r1: ip rout del 10.77.0.0/16\n", [], 2, "change.txt:1:5: the kernel would refuse this"),
+        (BY_R3, ["--intents", "intents.yaml"], 4, "it could not be found out whether "),
+    ],
+)
+def test_each_verdict_has_its_exit_code(folder: Path, text: str, options: list[str], code: int, told: str) -> None:
+    """Where the verdict is that nobody knows, r3 does with packets what a statement decides that the model does not know."""
+    wired = small(rp_filter=2)
+    net = saved((wired.chain("r3", "forward", OpaqueStatement('{"quota": {}}')) if code == 4 else wired).state, folder)
+    intents = "intents: web-stays\ndefaults: [nothing-lost]\nexpect:\n  - {from: [h1], to: [h2], port: 80, protocol: tcp}\n"
+    change(folder, intents, "intents.yaml")
+    words = ["validate", net, "--change", change(folder, text), *options]
+    ran = lab(*words, cwd=folder)
+    assert (ran.code, told in ran.out + ran.err) == (code, True), ran.out + ran.err
+    if code != 2:
+        assert lab(*words, "--json", cwd=folder).json["exit_code"] == code
+        suites = ElementTree.fromstring(lab(*words, "--format", "junit", cwd=folder).out)
+        assert (bool(suites.findall(".//failure")), bool(suites.findall(".//error"))) == (code == 1, code == 4)
+
+
+@pytest.mark.once
+@pytest.mark.kernel
+def test_a_machine_that_makes_no_namespaces_has_an_exit_code_too(net: str, folder: Path) -> None:
+    words = command("validate", net, "--change", change(folder, GOOD), "--emulate", who="ordinary user")
+    none_left = 'for kind in user net mnt pid; do echo 0 > "/proc/sys/user/max_${kind}_namespaces"; done; exec "$@"'
+    ran = subprocess.run(
+        [*words[: words.index(LAB[0])], "unshare", "--user", "--map-root-user", "sh", "-c", none_left, "sh", *words[words.index(LAB[0]) :]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 3, ran.stderr
+    assert "namespaces" in ran.stderr
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("job", ["GitHub", "GitLab"])
+def test_the_documented_job_gates_a_pull_request(folder: Path, job: str) -> None:
+    """What the two jobs of the documentation run is run here, in a repository as it is described there."""
+    written = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", VALIDATING.read_text(), re.DOTALL)]
+    jobs = [document.get("jobs", document).get("validate") for document in written if isinstance(document, dict)]
+    if job == "GitLab":
+        script = next("\n".join(one["script"]) for one in jobs if one and "script" in one)
+    else:
+        steps = next(one["steps"] for one in jobs if one and "steps" in one)
+        script = next(step["run"] for step in steps if step.get("name") == "validate every change")
+    for name in ("network", "changes"):
+        (folder / name).mkdir()
+    (folder / "network" / "topology.yaml").write_text((TOPOLOGIES / "campus.yaml").read_text())
+    change(folder, "intents: as-it-is\nexpect:\n  - {from: [r-office], to: [r-rack], fate: answered}\n", "network/intents.yaml")
+    change(folder, "r-office: ip route add blackhole 10.99.0.0/16\n", "changes/1 good.txt")
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "PATH": f"{Path(LAB[0]).parent}:{os.environ['PATH']}"}
+    script = script.replace("/opt/lab/bin/lab", "lab")
+
+    def run() -> int:
+        done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, check=False)
+        return done.returncode
+
+    assert run() == 0
+    change(folder, "r-rack: ip route flush table main\n", "changes/2 bad.txt")
+    change(folder, "r-rack: ip route add blackhole 10.99.0.0/16\n", "changes/3 good.txt")
+    assert run() == 1
+    results = [ElementTree.parse(folder / f"result-{name}.txt.xml").getroot() for name in ("1 good", "2 bad", "3 good")]
+    assert [int(one.get("failures", "")) > 0 for one in results] == [False, True, False]
+    if job == "GitHub":
+        headings = [line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("## ")]
+        assert [line[3] for line in headings] == ["✅", "✅", "❌", "✅"]
 
 
 @pytest.mark.once

@@ -39,6 +39,12 @@ nft -f - <<'END'
   flush table ip x
 END
 echo 1 > /proc/sys/net/ipv4/ip_forward
+$ sudo -n -u root /usr/sbin/ip route add \\
+    blackhole 10.92.0.0/16 \\
+  # and no more
+root@r1:~# sudo nft add table \\
+	ip y
+% ip -6 route show
 """
 
 
@@ -59,11 +65,21 @@ def test_where_a_command_is_typed_is_said_in_many_ways() -> None:
         ("r1", "ip link set dev lan mtu 1400", 13),
         ("r3", "nft -f -", 15),
         ("r3", "echo 1 > /proc/sys/net/ipv4/ip_forward", 20),
+        ("r3", "sudo -n -u root /usr/sbin/ip route add blackhole 10.92.0.0/16 # and no more", 21),
+        ("r1", "sudo nft add table ip y", 24),
+        ("r3", "ip -6 route show", 26),
     ]
     words = steps[0].does
     assert isinstance(words, Typed)
     assert [word.text for word in words.words] == ["ip", "route", "add", "blackhole", "10.90.0.0/16"]
-    script = steps[-2].does
+    joined = steps[-3].does
+    assert isinstance(joined, Typed)
+    assert [(word.text, word.place.line, word.place.column) for word in joined.words[2:5]] == [
+        ("add", 21, 38),
+        ("blackhole", 22, 5),
+        ("10.92.0.0/16", 22, 15),
+    ]
+    script = steps[-5].does
     assert isinstance(script, Typed)
     assert [(line.text, line.place.line) for line in script.script] == [("add table ip x", 17), ("flush table ip x", 18)]
 
@@ -91,6 +107,55 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
     assert "a change:5:15: no shell reads this: ';'" in told
     assert "a change:6:1: no file is read" in told
     assert "a change:7:1: the text that begins here does not end" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ip rout add 10.0.0.0/8 vai 10.12.0.2", "change:2:24: 'vai' is not known here: expected an option of a route"),
+        ("ip route add 10.0.0.0/8 dev drect", "change:2:29: r1 has no device 'drect'\n  hint: did you mean 'direct'?"),
+        ("iproute add 10.0.0.0/8 dev direct", "change:2:1: 'iproute' is none of the programs a change may run"),
+        ("ip roude add 10.0.0.0/8 dev direct", "change:2:4: `ip` has no object 'roude'\n  hint: did you mean 'route'?"),
+        (
+            "sysctl -w net.ipv4.ip_forwad=1",
+            "change:2:11: there is no sysctl 'net/ipv4/ip_forwad'\n  hint: did you mean 'net/ipv4/ip_forward'?",
+        ),
+        ("sysctl net.ipv4.conf.lan.rp_filte=0", "change:2:8: there is no sysctl 'rp_filte' of a device\n  hint: did you mean 'rp_filter'?"),
+        ("sysctl net.ipv4.neigh.lan.gc_stal_time=0", "hint: did you mean 'gc_stale_time'?"),
+        ("nft add rule ip t filter-forward-1 drop", "change:2:19: table ip t has no chain 'filter-forward-1'"),
+        ("nft add rule inet t c drop", "change:2:19: r1 has no table inet t\n  hint: did you mean 'ip t'?"),
+        ("bridge fdb add 00:00:00:00:00:00 dev lam dst 10.0.0.1", "change:2:38: r1 has no device 'lam'\n  hint: did you mean 'lan'?"),
+        ("sudo -u nobody ip route flush", "change:2:6: sudo's option '-u' is not taken"),
+        ("sudo -i", "change:2:6: sudo's option '-i' is not taken"),
+        ("sudo -n", "change:2:1: expected a command after sudo"),
+        ("ip route add 10.0.0.0/8\\", "change:2:24: put a space before this"),
+        ("ip route add 10.0.0.0/8 \\", "change:2:25: the command goes on below, and nothing is there"),
+        ("ip -6 route add fd00::/64 dev lan", "change:2:4: what commands for IPv6 change is not modelled\n  hint: on Linux, `--emulate`"),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_word_with_the_nearest_name(line: str, told: str) -> None:
+    state = small().chain("r1", "forward").state
+    with pytest.raises(InputError) as caught:
+        states_of(state, read_commands(f"@r1\n{line}\n", "change", NODES))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ip -6 route",
+        "ip -6 addr show dev lan",
+        "bridge link show",
+        "bridge vlan",
+        "iptables -nvL FORWARD",
+        "iptables -t nat -S",
+        "sysctl -n net.ipv4.ip_forward",
+    ],
+)
+def test_commands_that_only_look_change_nothing(line: str) -> None:
+    state = small().state
+    (after,) = states_of(state, read_commands(f"@r1\n{line}\n", "change", NODES))
+    assert after == state
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n\n@r1\n", "\n"])

@@ -7,6 +7,7 @@ what it does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,18 +18,20 @@ from lab.state.network import State
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
 from lab.state.typed.devices import change_addresses, change_fdb, change_links, change_neighbours
-from lab.state.typed.routes import change_routes, change_rules
+from lab.state.typed.routes import READING, change_routes, change_rules
 from lab.state.typed.rulesets import change_tables
 from lab.state.typed.sysctls import change_sysctls, echo_into
-from lab.state.typed.words import NotModelled, Reader, Word, split_words
+from lab.state.typed.words import NotModelled, Reader, Word, split_line, split_words
 
-__all__ = ["NotModelled", "Word", "carry_out", "split_words"]
+__all__ = ["NotModelled", "Word", "carry_out", "split_line", "split_words"]
 
 _IP_OBJECTS: Final = (
     *("address", "addrlabel", "maddress", "route", "rule", "neighbor", "neighbour", "ntable", "link", "l2tp", "fou", "macsec", "tunnel"),
     *("tuntap", "token", "tcp_metrics", "monitor", "xfrm", "mroute", "netns", "netconf", "vrf", "sr", "nexthop", "mptcp", "help"),
 )
 """In the order in which ip(8) looks for what an abbreviation means."""
+_LISTS: Final = re.compile(r"-[nvx]*[LS][nvx]*|--list|--list-rules")
+"""How iptables is asked what there is."""
 _FLAGS: Final = ("-4", "-s", "-d", "-o", "-br", "-c", "-color", "-details", "-stats", "-force")
 
 
@@ -58,6 +61,8 @@ def carry_out(state: State, node: str, words: Sequence[Word], script: Sequence[W
                     change_tables(Reader((line,)), namespace, why)
             case "nft":
                 change_tables(reader, namespace, why)
+            case "iptables" | "ip6tables" if any(_LISTS.fullmatch(word.text) for word in reader.rest):
+                pass
             case _:
                 raise NotModelled(f"what {quoted(program)} does is not modelled", place=words[0].place)
     except InputError as error:
@@ -68,15 +73,20 @@ def carry_out(state: State, node: str, words: Sequence[Word], script: Sequence[W
 
 
 def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> None:
+    six = None
     while (option := reader.peek() or "").startswith("-"):
         reader.take("an option")
         if option == "-6":
-            raise NotModelled("IPv6 is not modelled: networks are emulated with IPv4 only", place=reader.place)
-        if option not in _FLAGS:
+            six = reader.place
+        elif option not in _FLAGS:
             raise NotModelled(f"the option {quoted(option)} of `ip` is not modelled", place=reader.place)
     said = reader.take("an object of `ip` (route, rule, link, addr, neigh)")
     name = next((known for known in _IP_OBJECTS if known.startswith(said) and said), None)
     namespace = builder[node]
+    if six is not None and name is not None:
+        if reader.peek() not in (None, *READING):
+            raise NotModelled("what commands for IPv6 change is not modelled", place=six)
+        return
     match name:
         case "route":
             change_routes(reader, namespace, why)

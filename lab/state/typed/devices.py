@@ -197,6 +197,8 @@ def change_neighbours(reader: Reader, namespace: NamespaceBuilder, why: Provenan
 def change_fdb(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
     """Carry out `bridge fdb ...`. Raises InputError."""
     if reader.verb(("link", "fdb", "mdb", "vlan", "monitor"), "object of `bridge`") != "fdb":
+        if reader.peek() in (None, *READING):
+            return
         raise NotModelled("only `bridge fdb` is modelled", place=reader.place)
     verb = reader.verb(_FDB_VERBS, "command of `bridge fdb`") if reader.peek() is not None else "show"
     if verb in READING:

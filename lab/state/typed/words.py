@@ -35,13 +35,24 @@ def split_words(line: str, place: Place) -> tuple[Word, ...]:
 
     What stands behind a # is a comment.
     """
+    words, goes_on = split_line(line, place)
+    if goes_on:
+        last = _moved(place, len(line) - 1)
+        raise InputError("a command ends on its own line", place=last, hint="write it on one line, without a \\ at the end")
+    return words
+
+
+def split_line(line: str, place: Place) -> tuple[tuple[Word, ...], bool]:
+    """Split a line as `split_words` does; return as well whether a \\ at its end says that the command goes on below."""
     words: list[Word] = []
     at = 0
     while True:
         while at < len(line) and line[at].isspace():
             at += 1
         if at == len(line) or line[at] == "#":
-            return tuple(words)
+            return tuple(words), False
+        if line[at:] == "\\":
+            return tuple(words), True
         start = at
         text, at = _one_word(line, at, place)
         words.append(Word(text, _moved(place, start)))
@@ -63,9 +74,7 @@ def _one_word(line: str, at: int, place: Place) -> tuple[str, int]:
             continue
         if character == "\\":
             if at + 1 == len(line):
-                raise InputError(
-                    "a command ends on its own line", place=_moved(place, at), hint="write it on one line, without a \\ at the end"
-                )
+                raise InputError("put a space before this", place=_moved(place, at), hint="a \\ at the end joins this line and the next")
             at += 1
             character = line[at]
         else:
@@ -209,7 +218,7 @@ class Reader:
         except ValueError:
             self.fail(f"expected {what}, as 10.0.0.0/8, found {quoted(said)}")
         if meant.version == 6:
-            raise NotModelled("IPv6 is not modelled: networks are emulated with IPv4 only", place=self.place)
+            raise NotModelled("what commands for IPv6 change is not modelled", place=self.place)
         self.fail(f"{quoted(said)} has bits beyond its prefix length, and the kernel takes none", f"did you mean {meant}?")
 
     def interface(self) -> Interface:
