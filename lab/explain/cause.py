@@ -14,6 +14,7 @@ from lab.explain.deaths import Death, death_of, last_destination
 from lab.explain.evidence import Testimony, about
 from lab.explain.explanation import Cause, Evidence, Explanation, Responsible
 from lab.explain.names import explain_name
+from lab.explain.objects import responsible
 from lab.explain.prediction import expected_result, flow_of
 from lab.explain.proxies import explain_proxy
 from lab.explain.remedies import remedies
@@ -23,8 +24,9 @@ from lab.explain.translation import changed_sources, spared_source
 from lab.explain.turns import another_way, turns_of
 from lab.forwarding import Conversation, Dropped, Network, Reason, Trace, trace
 from lab.forwarding.packet import Address
-from lab.forwarding.results import Purpose
+from lab.forwarding.results import Purpose, Stage, Unknown
 from lab.probe import Loss, Outcome
+from lab.state import Link
 
 _NO_TESTIMONY: Final = Testimony()
 _NOWHERE: Final = (Reason.NO_ROUTE, Reason.NEIGHBOUR, Reason.NO_FDB_ENTRY)
@@ -53,7 +55,7 @@ def explain(
     doubts = tuple(_doubts(world, outcome))
     lost = _lost(world)
     if lost is None or expected_result(world) not in (None, outcome.result):
-        return _from_what_was_seen(outcome, doubts)
+        return _by_chance(network, world, outcome, doubts) or _from_what_was_seen(outcome, doubts)
     turns = turns_of(network, flow, lost)
     death = death_of(network, lost)
     verdict = lost.verdict
@@ -130,6 +132,21 @@ def _likeliest(predicted: Conversation, outcome: Outcome) -> Conversation:
 def _lost(conversation: Conversation) -> Trace | None:
     """Return the packet whose death ended the conversation: the first that died, errors about others aside."""
     return next((found for found in conversation.traces if isinstance(found.verdict, Dropped) and found.purpose != "error"), None)
+
+
+def _by_chance(network: Network, conversation: Conversation, outcome: Outcome, doubts: tuple[str, ...]) -> Explanation | None:
+    """Explain by a link that loses or damages some of what it sends, where a packet had to pass one and did not get far beyond it."""
+    found = next((t for t in conversation.traces if isinstance(t.verdict, Unknown)), None)
+    subject = found.verdict.subject if found is not None and isinstance(found.verdict, Unknown) else None
+    loss = outcome.loss
+    if found is None or not isinstance(subject, Link) or subject.impairment is None or loss is None:
+        return None
+    here = found.verdict.namespace
+    text = f"{here}:{subject.name} is impaired, and chance decides about each packet"
+    evidence = Evidence(loss.grade, f"{_place(loss)}{f': {loss.reason} in {loss.location}' if loss.reason else ''}")
+    link = responsible(network, here, subject)
+    cause = Cause(here, subject.name, Stage.TRANSMISSION, None, found.purpose, text, link, "a link that is not impaired", (evidence,))
+    return Explanation(outcome.request, outcome.result, cause=cause, doubts=doubts)
 
 
 def _from_what_was_seen(outcome: Outcome, doubts: tuple[str, ...]) -> Explanation:

@@ -12,6 +12,7 @@ from lab.explain.explanation import Responsible
 from lab.explain.objects import device_of, missing, owner_of, responsible, sysctl
 from lab.forwarding import Dropped, Hop, Network, Packet, Reason, Stage, Trace
 from lab.forwarding.arp import Resolution
+from lab.forwarding.link import Bridging
 from lab.forwarding.packet import PROTOCOL_NAMES, Address
 from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.rpfilter import ReversePath
@@ -71,6 +72,8 @@ def death_of(network: Network, found: Trace) -> Death:
         return Death(text.replace("a rule of chain", f"{rule} of nft chain"), thing, "no such rule, or an accept before it")
     if reason is Reason.NEIGHBOUR:
         return _no_neighbour(network, found, verdict)
+    if reason is Reason.IMPAIRED:
+        return Death(text, thing, "a link that does not lose what it is to send")
     if reason in _CABLES:
         return _cable(network, verdict, thing)
     if reason is Reason.OTHER_HOST:
@@ -82,6 +85,8 @@ def death_of(network: Network, found: Trace) -> Death:
         return _closed_port(found, verdict)
     if reason is Reason.IGNORED_ECHO:
         return Death(text, sysctl(network, here, "net/ipv4/icmp_echo_ignore_all"), "icmp_echo_ignore_all 0")
+    if reason is Reason.NO_PORT:
+        return _other_host(network, found, verdict)
     if reason in _MARTIANS and thing is None:
         owner = network.state[here]
         own = next((e for e in owner.addresses if isinstance(found.packet, Packet) and e.interface.ip == found.packet.source), None)
@@ -209,6 +214,9 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
             )
         nobody = missing(here, "neighbour", f"{address} on {device}")
         return Death(f"{said}: no namespace has that address", nobody, f"{address} on that link")
+    spared = _spared(network, resolution.asked, owner) if resolution.asked is not None else None
+    if spared is not None:
+        return Death(f"{said}: {owner} has it, and {spared.text}", spared.object, spared.needed)
     if isinstance(asked, Dropped):
         if asked.namespace == owner and asked.reason is Reason.ARP_REFUSED:
             setting = sysctl(network, owner, "net/ipv4/conf/all/rp_filter", f"net/ipv4/conf/{asked.device}/rp_filter")
@@ -222,8 +230,12 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
             return Death(f"{said}: {owner} has it and keeps silent: {asked.text}", setting, f"{name} 0 there")
         if asked.reason in _FILTERS:
             rule = responsible(network, asked.namespace, asked.subject)
-            text = f"{said}: {owner} has it, and {asked.namespace} drops the question: {asked.text}"
+            what = "answer" if resolution.asked is not None and resolution.asked.purpose == "arp reply" else "question"
+            text = f"{said}: {owner} has it, and {asked.namespace} drops the {what}: {asked.text}"
             return Death(text, rule, "no such rule, or an accept before it")
+        if asked.reason is Reason.IMPAIRED:
+            link = responsible(network, asked.namespace, asked.subject)
+            return Death(f"{said}: {owner} has it, and {asked.namespace}:{asked.text}", link, "a link that does not lose the question")
         if asked.reason in (*_CABLES, Reason.NO_FDB_ENTRY):
             inner = _cable(network, asked, responsible(network, asked.namespace, asked.subject)) if asked.reason in _CABLES else None
             if inner is not None:
@@ -246,6 +258,17 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
     return Death(f"{said}; {owner} has it on {theirs}{why}", thing, f"{address} reachable by {device}")
 
 
+def _spared(network: Network, found: Trace, owner: str | None) -> Death | None:
+    """Return the port of a bridge that kept a frame from the one it was for: an isolated one, or one that takes no flooded frames."""
+    for hop, step in reversed(found.steps):
+        for port, why in step.decision.spared if isinstance(step.decision, Bridging) else ():
+            peer = network.peer(port)
+            if peer is not None and peer[0].name == owner:
+                needed = f"port {port.name} of {hop.namespace} without that setting"
+                return Death(f"{hop.namespace} keeps it from {owner}: {why}", responsible(network, hop.namespace, port), needed)
+    return None
+
+
 def _cable(network: Network, verdict: Dropped, thing: Responsible | None) -> Death:
     if verdict.reason is Reason.NO_CARRIER and isinstance(verdict.subject, Link):
         own = network.node(verdict.namespace).links.get(verdict.device or "")
@@ -258,7 +281,11 @@ def _cable(network: Network, verdict: Dropped, thing: Responsible | None) -> Dea
 
 
 def _other_host(network: Network, found: Trace, verdict: Dropped) -> Death:
-    """The frame bears another MAC than the device's: it has it from a neighbour entry of whoever sent it."""
+    """The frame bears another MAC than the device's: it was flooded, or has it from a neighbour entry of whoever sent it."""
+    destination = last_destination(found)
+    spared = _spared(network, found, owner_of(network, destination)) if destination is not None else None
+    if spared is not None:
+        return spared
     for hop, step in reversed(found.steps):
         decision = step.decision
         if isinstance(decision, Resolution) and isinstance(decision.known, Neighbour):

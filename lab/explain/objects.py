@@ -7,7 +7,8 @@ from lab.forwarding import Network
 from lab.forwarding.packet import Address
 from lab.forwarding.results import provenance_of
 from lab.forwarding.why import describe_route, describe_rule
-from lab.state import AddressEntry, FdbEntry, Link, Listener, Neighbour, Program, Route, Rule
+from lab.state import AddressEntry, BridgePort, FdbEntry, Link, Listener, Neighbour, Program, Route, Rule
+from lab.state.commands.links import port_settings, queueing_text
 from lab.state.nft import Chain, NftRule
 from lab.state.nftables import rule_text
 
@@ -69,8 +70,9 @@ def _named(network: Network, namespace: str, subject: object) -> tuple[str, str]
                 (f"{t.family} {t.name}" for t in network.state[namespace].tables if any(chain is subject for chain in t.chains)), "?"
             )
             return "nft chain", f"{table} {name}: policy {policy}"
-        case Link(name=name, mtu=mtu, up=up):
-            return "link", f"{name} mtu {mtu}{'' if up else ' down'}"
+        case Link(name=name, mtu=mtu, up=up, impairment=impairment, port=port):
+            words = [name, f"mtu {mtu}", *([] if up else ["down"]), *([queueing_text(impairment)] if impairment is not None else [])]
+            return "link", " ".join([*words, *port_settings(BridgePort(), port or BridgePort())])
         case AddressEntry(device=device, interface=interface):
             return "address", f"{interface} dev {device}"
         case Neighbour(device=device, address=address, mac=mac):

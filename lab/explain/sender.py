@@ -23,6 +23,7 @@ SILENT: Final = {
     Reason.INVALID_SOURCE: "an impossible source is refused without a word",
     Reason.OTHER_HOST: "a frame for another MAC is not looked at",
     Reason.NO_CARRIER: "a cable says nothing",
+    Reason.IMPAIRED: "what a link loses it loses without a word",
     Reason.LINK_DOWN: "a link that is down says nothing",
     Reason.TOO_LONG_FOR_PEER: "the device at the other end throws it away, and nobody is told",
     Reason.TOO_LONG_FOR_BRIDGE: "a bridge says nothing about frames that are too long",

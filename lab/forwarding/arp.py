@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from lab.forwarding.addresses import HOST_SCOPE, LINK_SCOPE, confirmed, on_link, select_address
 from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Query
+from lab.forwarding.frames import pass_chains
 from lab.forwarding.journey import ANY, Journey, Transmit, Visit
 from lab.forwarding.netfilter.transit import LinkType
 from lab.forwarding.network import Node
@@ -102,7 +103,7 @@ def _ask(journey: Journey, node: Node, device: str, request: Arp) -> Trace:
     """Send a request; carry the answers home; return the trace that tells why there was none, or how it went."""
     asking = journey.inside()
     visit = asking.visit(node)
-    asking.add(Transmit(visit, device, Frame(node.mac(device), BROADCAST_MAC, request)))
+    _send(asking, visit, device, Frame(node.mac(device), BROADCAST_MAC, request))
     asking.run()
     trace = asking.trace("arp request", request, node.name)
     journey.resolutions.extend((*asking.resolutions, trace))
@@ -110,13 +111,20 @@ def _ask(journey: Journey, node: Node, device: str, request: Arp) -> Trace:
     for name, answering_device, reply in asking.arp_replies:
         answering = journey.inside()
         back = answering.visit(journey.world.network.node(name))
-        answering.add(Transmit(back, answering_device, Frame(reply.sender_mac, reply.target_mac, reply)))
+        _send(answering, back, answering_device, Frame(reply.sender_mac, reply.target_mac, reply))
         answering.run()
         reply_trace = answering.trace("arp reply", reply, name)
         journey.resolutions.extend((*answering.resolutions, reply_trace))
         if not reply_trace.delivered:
             told = reply_trace
     return told
+
+
+def _send(journey: Journey, visit: Visit, device: str, frame: Frame) -> None:
+    """Send an ARP message, if the rules of family arp let it out (`arp_xmit`)."""
+    chains = visit.node.ruleset.arp
+    if not chains or pass_chains(journey, visit, chains["output"], "output", frame, 0, oif=device) is not None:
+        journey.add(Transmit(visit, device, frame))
 
 
 def source_of_request(node: Node, device: str, target: Address, source: Address) -> Address:
@@ -139,6 +147,11 @@ def receive_arp(journey: Journey, visit: Visit, device: str, arp: Arp, link_type
     if link_type == "other":
         journey.drop(visit, Stage.ARP, device, Reason.OTHER_HOST)
         return
+    chains = node.ruleset.arp
+    if chains:
+        frame = Frame(arp.sender_mac, node.mac(device), arp)
+        if pass_chains(journey, visit, chains["input"], "input", frame, mark, iif=device, link_type=link_type) is None:
+            return
     if not node.links[device].arp:
         journey.drop(visit, Stage.ARP, device, Reason.ARP_OFF, node.links[device], f"ARP is off on {device}: nobody is answered")
         return

@@ -48,6 +48,7 @@ class Reason(Enum):
     NAT = Facts("its address could not be translated", "NETFILTER_DROP")
     NEIGHBOUR = Facts("the neighbour does not answer", "NEIGH_FAILED")
     LINK_DOWN = Facts("the device is down", "DEV_READY")
+    IMPAIRED = Facts("the device loses all it is to send")
     NO_CARRIER = Facts("the other end of the cable is missing or down", "NOT_SPECIFIED")
     TOO_LONG_FOR_PEER = Facts("the frame is longer than the other end accepts", "NOT_SPECIFIED")
     OTHER_HOST = Facts("the frame is addressed to another MAC", "OTHERHOST")

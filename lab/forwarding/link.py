@@ -5,10 +5,12 @@ After drivers/net/veth.c, net/bridge/br_input.c, br_forward.c and `eth_type_tran
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from lab.forwarding.arp import receive_arp
 from lab.forwarding.causes import Reason
+from lab.forwarding.frames import pass_chains
 from lab.forwarding.hooks import pass_hook
 from lab.forwarding.ip import receive
 from lab.forwarding.ip6 import receive6
@@ -19,7 +21,8 @@ from lab.forwarding.packet import BROADCAST_MAC, Arp, Frame, Packet
 from lab.forwarding.results import Detail, Stage
 from lab.forwarding.tunnel import encapsulate
 from lab.forwarding.unknown import Undecided
-from lab.state import Bridge, BridgePort, FdbEntry, Link, Loopback, Veth, Vxlan
+from lab.state import Bridge, BridgePort, FdbEntry, Impairment, Link, Loopback, Veth, Vxlan
+from lab.state.checks.devices import CERTAIN
 
 VLAN_HEADER = 4
 """A veth and a bridge port take frames that are longer than the MTU by one VLAN tag (`__is_skb_forwardable`)."""
@@ -36,7 +39,14 @@ def transmit(journey: Journey, task: Transmit) -> None:
     if link is None or not link.up:
         journey.drop(visit, Stage.TRANSMISSION, device, Reason.LINK_DOWN, link, f"{device} is {'missing' if link is None else 'down'}")
         return
-    _no_frame_filters(node)
+    sent_by = node.ruleset.egress.get(device)
+    if sent_by:
+        mark = pass_chains(journey, visit, sent_by, "egress", task.frame, task.mark, oif=device)
+        if mark is None:
+            return
+        task = replace(task, mark=mark)
+    if link.impairment is not None and not _unharmed(journey, visit, link, link.impairment):
+        return
     match link.kind:
         case Veth():
             _through_veth(journey, task, link)
@@ -46,6 +56,18 @@ def transmit(journey: Journey, task: Transmit) -> None:
             encapsulate(journey, task)
         case _:
             raise Undecided(f"what becomes of a frame on {device} ({type(link.kind).__name__.lower()}) is not modelled", link)
+
+
+def _unharmed(journey: Journey, visit: Visit, link: Link, impairment: Impairment) -> bool:
+    """Whether a frame survives what a device does to all it sends. Raises Undecided where chance decides; slowness kills nothing here."""
+    if impairment.loss >= CERTAIN:
+        journey.drop(visit, Stage.TRANSMISSION, link.name, Reason.IMPAIRED, link, f"{link.name} loses all it is to send")
+        return False
+    if impairment.loss:
+        raise Undecided(f"{link.name} loses {impairment.loss / 100:g} % of what it sends, by chance", link)
+    if impairment.corruption:
+        raise Undecided(f"{link.name} damages {impairment.corruption / 100:g} % of what it sends, by chance", link)
+    return True
 
 
 def _through_veth(journey: Journey, task: Transmit, link: Link) -> None:
@@ -85,19 +107,12 @@ def _is_train(frame: Frame) -> bool:
     return isinstance(frame.payload, Packet) and frame.payload.train and frame.payload.fragment is None
 
 
-def _no_frame_filters(node: Node) -> None:
-    if node.ruleset.other:
-        chain = node.ruleset.other[0]
-        raise Undecided(f"rules that see frames (chain {chain.name} in {node.name}) are not modelled", chain)
-
-
 # -- from a device -------------------------------------------------------------------------------------------------
 
 
 def arrive(journey: Journey, task: Arrive) -> None:
     """Take a frame that came in from outside: a new hop begins."""
     visit = journey.visit(task.node, task.device, task.came_from)
-    _no_frame_filters(task.node)
     _take(journey, visit, task.device, task.frame, task.mark)
 
 
@@ -109,15 +124,23 @@ def take_again(journey: Journey, task: Receive) -> None:
 def _take(journey: Journey, visit: Visit, device: str, frame: Frame, mark: int, *, to_host: bool = False) -> None:
     node = visit.node
     link = node.links[device]
+    link_type: LinkType
     if not link.up:
         journey.drop(visit, Stage.ARRIVAL, device, Reason.LINK_DOWN, link)
         return
+    taken_by = node.ruleset.ingress.get(device)
+    if taken_by:
+        link_type = "host" if to_host else _addressed_to(node, device, frame)
+        passed = pass_chains(journey, visit, taken_by, "ingress", frame, mark, iif=device, link_type=link_type)
+        if passed is None:
+            return
+        mark = passed
     if link.master is not None:
         _into_bridge(journey, visit, link, frame, mark)
         return
     if device in node.macvlan_parents:
         raise Undecided(f"macvlan devices on {device} are not modelled", link)
-    link_type: LinkType = "host" if to_host else _addressed_to(node, device, frame)
+    link_type = "host" if to_host else _addressed_to(node, device, frame)
     payload = frame.payload
     if isinstance(payload, Arp):
         receive_arp(journey, visit, device, payload, link_type, mark)
@@ -166,6 +189,8 @@ class Bridging:
     ports: tuple[str, ...]
     how: str
     entry: FdbEntry | None = None
+    spared: tuple[tuple[Link, str], ...] = ()
+    """Ports it might have left by, and what keeps it from them."""
 
     @property
     def sentence(self) -> str:
@@ -180,8 +205,8 @@ class Bridging:
 
     @property
     def details(self) -> tuple[Detail, ...]:
-        """Nothing more."""
-        return ()
+        """What kept it from other ports."""
+        return tuple(Detail(f"{port.name} is spared: {why}", port) for port, why in self.spared)
 
 
 _PLAIN_PORT = BridgePort()
@@ -198,14 +223,39 @@ def _into_bridge(journey: Journey, visit: Visit, port: Link, frame: Frame, mark:
     if bridge is None or not bridge.up:
         journey.drop(visit, Stage.BRIDGE, port.name, Reason.LINK_DOWN, bridge, f"bridge {port.master} is down or missing")
         return
+    chains = node.ruleset.bridge
+    if chains:
+        passed = pass_chains(
+            journey,
+            visit,
+            chains["prerouting"],
+            "prerouting",
+            frame,
+            mark,
+            iif=port.name,
+            link_type=_addressed_to(node, bridge.name, frame),
+        )
+        if passed is None:
+            return
+        mark = passed
     if _port(port).learning:
         world.memory.bridge_fdb[node.name, bridge.name, frame.source] = port.name
     if frame.destination in node.bridge_macs(bridge.name):
-        journey.add(Receive(visit, bridge.name, frame, mark, to_host=True))
+        _up_from_bridge(journey, visit, bridge, port, frame, mark, to_host=True)
         return
     if _is_group(frame.destination):
-        journey.add(Receive(visit, bridge.name, frame, mark))
+        _up_from_bridge(journey, visit, bridge, port, frame, mark)
     _flood_or_forward(journey, visit, bridge, port, frame, mark)
+
+
+def _up_from_bridge(journey: Journey, visit: Visit, bridge: Link, port: Link, frame: Frame, mark: int, *, to_host: bool = False) -> None:
+    """Pass a frame up to the namespace of the bridge itself (`br_pass_frame_up`); its rules still see the port."""
+    chains = visit.node.ruleset.bridge
+    passed: int | None = mark
+    if chains:
+        passed = pass_chains(journey, visit, chains["input"], "input", frame, mark, iif=port.name)
+    if passed is not None:
+        journey.add(Receive(visit, bridge.name, frame, passed, to_host=to_host))
 
 
 def turn_back(journey: Journey, task: TurnBack) -> None:
@@ -231,7 +281,8 @@ def _flood_or_forward(
     ports = [port for port in candidates if _may_leave(node, port, came_by)]
     if everybody and any(_port(port).neigh_suppress for port in ports):
         raise Undecided("neighbour suppression of a bridge port is not modelled", bridge)
-    visit.note(Stage.BRIDGE, Bridging(bridge, frame, tuple(port.name for port in ports), how, entry), bridge.name)
+    spared = tuple(_spared(node, bridge, came_by, candidates, ports))
+    visit.note(Stage.BRIDGE, Bridging(bridge, frame, tuple(port.name for port in ports), how, entry, spared), bridge.name)
     if came_by is not None and ports:
         passed = _iptables_on_bridge(journey, visit, bridge, frame, mark, transit)
         if passed is None:
@@ -243,7 +294,7 @@ def _flood_or_forward(
             text = f"a frame with {frame.size} bytes does not fit the MTU {port.mtu} of port {port.name}; nobody is told"
             journey.drop(visit, Stage.BRIDGE, port.name, Reason.TOO_LONG_FOR_BRIDGE, port, text)
         else:
-            journey.add(Transmit(visit, port.name, frame, mark))
+            _out_by_port(journey, visit, port, came_by, frame, mark)
     if not ports and came_by is not None and candidates == [came_by]:
         text = f"{came_by.name} is no hairpin: nothing leaves by the port it came in by"
         journey.drop(visit, Stage.BRIDGE, bridge.name, Reason.NO_PORT, came_by, text)
@@ -251,6 +302,32 @@ def _flood_or_forward(
         journey.drop(visit, Stage.BRIDGE, bridge.name, Reason.NO_PORT, entry or bridge)
     elif not ports and came_by is None:
         journey.drop(visit, Stage.BRIDGE, bridge.name, Reason.NO_PORT, bridge)
+
+
+def _spared(node: Node, bridge: Link, came_by: Link | None, candidates: list[Link], ports: list[Link]) -> Iterator[tuple[Link, str]]:
+    """Yield the ports that settings of ports keep a frame from."""
+    known = len(candidates) == 1 and len(node.ports(bridge.name)) > 1
+    for port in candidates if known else node.ports(bridge.name):
+        if port in ports or port is came_by:
+            continue
+        if came_by is not None and _port(port).isolated and _port(came_by).isolated:
+            yield port, f"{port.name} and {came_by.name} are isolated ports"
+        elif port not in candidates:
+            yield port, f"{port.name} takes no flooded frames"
+
+
+def _out_by_port(journey: Journey, visit: Visit, port: Link, came_by: Link | None, frame: Frame, mark: int) -> None:
+    """Let a frame leave by a port: forwarded, or sent by the namespace of the bridge itself (`__br_forward`)."""
+    chains = visit.node.ruleset.bridge
+    passed: int | None = mark
+    if chains and came_by is not None:
+        passed = pass_chains(journey, visit, chains["forward"], "forward", frame, mark, iif=came_by.name, oif=port.name)
+    elif chains:
+        passed = pass_chains(journey, visit, chains["output"], "output", frame, mark, oif=port.name)
+    if chains and passed is not None:
+        passed = pass_chains(journey, visit, chains["postrouting"], "postrouting", frame, passed, oif=port.name)
+    if passed is not None:
+        journey.add(Transmit(visit, port.name, frame, passed))
 
 
 def _may_leave(node: Node, port: Link, came_by: Link | None) -> bool:

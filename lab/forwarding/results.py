@@ -18,6 +18,7 @@ class Stage(StrEnum):
     """Where in a namespace something is decided, in the kernel's order for a forwarded packet."""
 
     ARRIVAL = "arrival"
+    INGRESS = "ingress"
     BRIDGE = "bridge"
     ARP = "arp"
     PREROUTING = "prerouting"
@@ -39,6 +40,7 @@ class Stage(StrEnum):
     NEIGHBOUR = "neighbour"
     ENCAPSULATION = "encapsulation"
     DECAPSULATION = "decapsulation"
+    EGRESS = "egress"
     TRANSMISSION = "transmission"
 
 

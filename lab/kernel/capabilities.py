@@ -59,7 +59,8 @@ def _try_inside(sandbox: Sandbox, _report: Report) -> tuple[Capability, ...]:
         return (
             _attempt(Capability("sysctls", "every node", required=True), trials.write_sysctl, _AS_ROOT),
             *(_try_device(number, device) for number, device in enumerate(trials.DEVICES)),
-            _spare(Capability("netem", "delay, loss and reordering"), trials.make_netem, _kernel_with("NET_SCH_NETEM"), "sch_netem"),
+            _netem(),
+            _spare(Capability("tbf", "links with a rate"), trials.make_token_bucket, _kernel_with("NET_SCH_TBF"), "sch_tbf"),
             _spare(Capability("tun", "cables and tunnels in user space"), trials.make_tun, f"{_AS_ROOT}; {_kernel_with('TUN')}", "tun"),
             _attempt(
                 Capability("nftables", "firewalls and address translation", required=True),
@@ -88,6 +89,17 @@ def _spare(capability: Capability, deed: Callable[[], None], remedy: str, module
         added = f", which adds {adds} to this machine" if adds else ""
         return replace(capability, note=f"not tried: its first use loads the module {module}{added}")
     return _attempt(capability, deed, remedy)
+
+
+def _netem() -> Capability:
+    """netem, and what stands in for it where it is not there."""
+    netem = Capability("netem", "links that lose, damage or delay packets")
+    found = _spare(netem, trials.make_netem, _kernel_with("NET_SCH_NETEM"), "sch_netem")
+    if found.available:
+        return found
+    stands_in = _attempt(netem, trials.load_egress_rules, _kernel_with("NETFILTER_EGRESS")).available
+    note = "nft rules stand in for loss and corruption; a delay is not available" if stands_in else "nothing stands in for it"
+    return replace(found, note=note)
 
 
 def _try_device(number: int, device: trials.Device) -> Capability:

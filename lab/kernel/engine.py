@@ -18,6 +18,7 @@ from lab.kernel.counters import CounterFiles, Counters
 from lab.kernel.execution import execute
 from lab.kernel.flush import flush_connections, flush_neighbours, flush_routes
 from lab.kernel.handles import Handles, Namespaces
+from lab.kernel.impairments import realised
 from lab.kernel.netlink.neighbours import NDMSG, NUD_INCOMPLETE
 from lab.kernel.netlink.wire import AF_UNSPEC, RTM_GETNEIGH
 from lab.kernel.oracle import RouteAnswer, RouteQuery, route_get
@@ -64,7 +65,7 @@ class Engine:
     def plan_to(self, target: State) -> Plan:
         """What `apply` would do."""
         known = self._known if self._known is not None else self._read_known()
-        return plan(known, target, self._indexes)
+        return plan(known, realised(target), self._indexes)
 
     def apply(self, target: State) -> Plan:
         """Make the kernel hold `target` by doing the difference; returns what was done, which is nothing the second time.
@@ -95,7 +96,7 @@ class Engine:
         found = read_namespaces(self._handles, self._target)
         read = State(found.namespaces, self._target.control)
         self._indexes = {name: {**self._indexes.get(name, {}), **indexes} for name, indexes in found.indexes.items()}
-        self._known = _as_if_applied(read, self._target)
+        self._known = realised(_as_if_applied(read, self._target))
         return with_provenance(read, self._target)
 
     def adopt(self, target: State) -> None:

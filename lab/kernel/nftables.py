@@ -69,6 +69,10 @@ class Nftables:
         document: dict[str, Any] = json.loads(output) if output else {"nftables": []}
         return document
 
+    def list_text(self) -> str:
+        """The rule set as `nft list ruleset` prints it, which says more than nft 1.0.6 does as JSON: on which devices a chain is."""
+        return self._run("list ruleset", as_json=False)[1]
+
     def run(self, commands: Sequence[Command]) -> None:
         """Run commands as one transaction. Raises NftRefusal, naming the first command that cannot be done; nothing is done then."""
         if not commands:

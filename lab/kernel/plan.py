@@ -11,13 +11,12 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Final
 
-from lab.kernel.planning.changes import changes_between, with_kernels_own
+from lab.kernel.planning.changes import NamespaceChange, changes_between, with_kernels_own
 from lab.kernel.planning.links import foundations, removals, stacks_and_settings
 from lab.kernel.planning.steps import AddNamespace, AwaitLinks, Indexes, LoadRuleset, Phase, RemoveNamespace, SendBatch, Step
 from lab.kernel.planning.sysctls import sysctl_steps
 from lab.kernel.planning.tables import configuration
 from lab.state import State
-from lab.state.nft import NftTable
 from lab.state.nftables import canonical
 
 NO_INDEXES: Final[Indexes] = MappingProxyType({})
@@ -74,7 +73,7 @@ def plan(before: State, after: State, indexes: Indexes = NO_INDEXES) -> Plan:
     for change in changes.namespaces:
         steps += sysctl_steps(change)
         steps += configuration(change)
-        steps += _rule_set(change.after.name, change.before.tables, change.after.tables)
+        steps += _rule_set(change)
     if any(change.fresh or change.altered for change in changes.namespaces):
         steps += _barrier(after, changes.indexes)
     # Sorting is stable: within a phase, namespaces and steps stay in the order above.
@@ -85,13 +84,17 @@ def _with_kernels_own(state: State) -> State:
     return replace(state, namespaces={namespace.name: with_kernels_own(namespace) for namespace in state})
 
 
-def _rule_set(namespace: str, before: tuple[NftTable, ...], after: tuple[NftTable, ...]) -> Iterator[Step]:
-    """Tables that differ are made anew as a whole, all in one transaction."""
-    if before == after:
+def _rule_set(change: NamespaceChange) -> Iterator[Step]:
+    """Tables that differ are made anew as a whole, all in one transaction; so are those with a hook on a link that goes and comes back."""
+    namespace, before, after = change.after.name, change.before.tables, change.after.tables
+    remade = {(table.family, table.name) for table in after if any(change.lost.intersection(chain.devices) for chain in table.chains)}
+    if before == after and not remade:
         return
     old = {(table.family, table.name): table for table in before}
     new = {(table.family, table.name): table for table in after}
-    changed = {name for name in new if name not in old or (old[name] != new[name] and canonical(old[name]) != canonical(new[name]))}
+    changed = remade | {
+        name for name in new if name not in old or (old[name] != new[name] and canonical(old[name]) != canonical(new[name]))
+    }
     made = tuple(table for name, table in new.items() if name in changed)
     deleted = tuple(table for name, table in old.items() if name in changed or name not in new)
     if made or deleted:

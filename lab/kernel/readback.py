@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lab.kernel.handles import Handles
+from lab.kernel.impairments import recognised
 from lab.kernel.netlink.addresses import IFADDRMSG
 from lab.kernel.netlink.channel import Channel
 from lab.kernel.netlink.found import DUMP_LINKS, IPV4_CONF, FoundLink, found_links
 from lab.kernel.netlink.neighbours import NDMSG, NTF_PROXY
+from lab.kernel.netlink.qdiscs import DUMP_QDISCS, RTM_GETQDISC, read_qdisc
 from lab.kernel.netlink.routes import RTMSG
 from lab.kernel.netlink.rules import FIB_RULE_HDR
 from lab.kernel.netlink.tables import is_cloned, read_address, read_fdb_entry, read_neighbour, read_route, read_rule
@@ -72,7 +74,7 @@ def read_namespaces(handles: Handles, stated: State) -> Found:
         known = stated.namespaces.get(name, Namespace(name))
         namespaces[name] = _read_namespace(handles, known, links[name])
     indexes = {name: {found.link.name: found.index for found in links[name]} for name in names}
-    return Found(namespaces, indexes)
+    return Found(recognised(namespaces), indexes)
 
 
 def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLink]) -> Namespace:
@@ -85,7 +87,7 @@ def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLi
         sysctls |= read_sysctls(handles.procfs.visit(), (path for path in paths if path not in sysctls))
     return replace(
         stated,
-        links=tuple(found.link for found in links),
+        links=_impaired(channel, links),
         addresses=tuple(_addresses(channel, names)),
         routes=tuple(_routes(channel, names)),
         rules=tuple(_rules(channel)),
@@ -94,6 +96,12 @@ def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLi
         sysctls=sysctls,
         tables=tables,
     )
+
+
+def _impaired(channel: Channel, links: Sequence[FoundLink]) -> tuple[Link, ...]:
+    """Links with what their queueing disciplines do to packets."""
+    impairments = dict(found for body in channel.dump(RTM_GETQDISC, DUMP_QDISCS) if (found := read_qdisc(body)) is not None)
+    return tuple(replace(found.link, impairment=impairments.get(found.index)) for found in links)
 
 
 def _addresses(channel: Channel, names: Mapping[int, str]) -> list[AddressEntry]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from lab.kernel.netlink import wire
+from lab.kernel.netlink.qdiscs import replace_qdisc
 from lab.kernel.nftables import Nftables, NftRefusal
 from lab.kernel.syscalls import detached_procfs
+from lab.state import Impairment
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ table ip trial {
 """
 """A rule set with every kind of chain and expression that the emulated software uses."""
 
+EGRESS_RULES: Final = """
+table netdev trial {
+  chain sent { type filter hook egress device "lo" priority 0; numgen random mod 10000 < 1 drop; }
+}
+"""
+"""What stands in for netem where it is missing (`lab.kernel.impairments`)."""
+
 
 def make_device(number: int, device: Device) -> None:
     """Make a link of this kind. It gets the index 100 + `number`."""
@@ -87,6 +96,16 @@ def make_netem() -> None:
     root = 0xFFFF_FFFF
     options = wire.attribute(2, struct.pack("=6I", 0, 1000, 0, 0, 0, 0))  # TCA_OPTIONS
     _request(36, struct.pack("=BxxxiIII", wire.AF_UNSPEC, 1, 0, root, 0) + wire.text(1, "netem") + options)  # RTM_NEWQDISC, TCA_KIND
+
+
+def make_token_bucket() -> None:
+    """Put a token bucket on lo."""
+    _ask(replace_qdisc(1, Impairment(rate=1000)))
+
+
+def load_egress_rules() -> None:
+    """Load a rule that sees what a device sends."""
+    load_rules(EGRESS_RULES)
 
 
 def make_tun() -> None:
@@ -111,11 +130,11 @@ def write_sysctl() -> None:
         os.close(proc)
 
 
-def load_rules() -> None:
-    """Load `RULES` into the kernel. Raises MachineError when libnftables is not installed."""
+def load_rules(rules: str | None = None) -> None:
+    """Load a rule set into the kernel, by default `RULES`. Raises MachineError when libnftables is not installed."""
     nft = Nftables("trial")
     try:
-        nft.run_text(RULES)
+        nft.run_text(RULES if rules is None else rules)
     except NftRefusal as refusal:
         raise OSError(errno.EOPNOTSUPP, refusal.message) from refusal
     finally:
@@ -137,8 +156,15 @@ def would_load(module: str) -> bool:
 
 def _request(kind: int, body: bytes) -> None:
     """Ask rtnetlink to make something. Raises the OSError it answers with (rtnetlink(7))."""
+    _ask(wire.message(kind, wire.CREATE, body))
+
+
+def _ask(message: bytes) -> None:
+    """Send one message to rtnetlink. Raises the OSError it answers with."""
+    length, kind, flags, *rest = wire.HEADER.unpack_from(message)
+    asking = wire.HEADER.pack(length, kind, flags | wire.NLM_F_ACK, *rest) + message[wire.HEADER.size :]
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
-        route.send(wire.message(kind, wire.CREATE | wire.NLM_F_ACK, body))
+        route.send(asking)
         (code,) = struct.unpack_from("=i", route.recv(4096), wire.HEADER.size)
     if -code in {errno.EOPNOTSUPP, errno.ENOENT}:  # an unknown kind of link, an unknown queueing discipline
         raise OSError(-code, "this kernel does not have it")

@@ -26,6 +26,7 @@ from lab.probe.resolv import parse_resolv_conf
 from lab.probe.signs import KernelSigns
 from lab.probe.stray import send_stray
 from lab.probe.track import Tracker
+from lab.probe.waiting import Waiting
 from lab.probe.watch import Watch
 from lab.state import State
 
@@ -72,7 +73,7 @@ class Prober:
         ports = _server_ports(state)
         tracker = Tracker(frozenset(port for _, port in ports))
         tap = self.recorder.seen if self.recorder is not None else None
-        watch = Watch(self.observer, tracker, ports, tap, KernelSigns(self.sandbox, self.asks))
+        watch = Watch(self.observer, tracker, ports, tap, KernelSigns(self.sandbox, self.asks), Waiting.of(state))
         before, missed, overflows = self.read_counters(), self.observer.lost, self.read_overflows()
         with selectors.DefaultSelector() as selector:
             context = Context(self.sandbox, tracker, selector)

@@ -19,6 +19,7 @@ from lab.probe.programs import DnsClient, HttpClient
 from lab.probe.request import Address
 from lab.probe.signs import NoSigns, Signs
 from lab.probe.track import Tracker
+from lab.probe.waiting import Waiting
 
 MS: Final = 1_000_000
 TURN: Final = 10 * MS
@@ -70,6 +71,8 @@ class Watch:
     tap: Tap | None = None
     """Is told of everything that is seen, and whose it is."""
     signs: Signs = field(default_factory=NoSigns)
+    waiting: Waiting = field(default_factory=Waiting)
+    """How long packets may wait inside links."""
     clock: Callable[[], int] = time.monotonic_ns
     _awake: int = 0
     """Nanoseconds in which the lab could look: its own clock, which stands still while the machine is busy with others."""
@@ -210,12 +213,14 @@ class Watch:
 
     def _over(self, track: _Track) -> bool:
         """Whether a probe of which nothing is heard is over. Asked only when the observer has nothing new."""
-        patience, quiet = self._patience(track), self._awake - track.last
+        patience = self._patience(track)
+        here = track.sightings[-1].namespace if track.sightings else track.client.request.source
+        held = self.waiting.altogether if patience == TRANSFER else self.waiting.at.get(here, 0)
+        quiet = self._awake - track.last - held
         if quiet <= patience or self.signs.queued():
             return False
         if quiet <= PROGRAM and any(self.signs.works(*asked) for asked in self._asked(track)):
             return False
-        here = track.sightings[-1].namespace if track.sightings else track.client.request.source
         return patience != QUIET or quiet > NEIGHBOUR or not self.signs.asks(here)
 
     def _asked(self, track: _Track) -> set[tuple[str, int, int]]:

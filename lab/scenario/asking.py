@@ -10,10 +10,10 @@ from lab.probe import Outcome
 from lab.scenario.cast import Cast
 from lab.scenario.counters import RULE, Counters, moved_counters
 from lab.scenario.facts import Log, Moved, added_to_logs, judge_fact, logs_of
-from lab.scenario.questions import Memory, Question, answer, is_asked, questions_at
+from lab.scenario.questions import Memory, Question, answer, is_asked, judge_series, questions_at
 from lab.scenario.result import Finding
 from lab.scenario.stage import RunningLab
-from lab.spec.expectations import AnyExpectation, CounterExpectation, ProgramLogExpectation
+from lab.spec.expectations import AnyExpectation, CounterExpectation, ProgramLogExpectation, Series
 from lab.state import State
 
 Placed = tuple[AnyExpectation, Place]
@@ -50,10 +50,14 @@ def find_out(lab: RunningLab, expectations: Sequence[Placed], cast: Cast, memory
     held = lab.read_back()
     seen = Cast(held, cast.names, cast.gateways)
     found = tuple(
-        tuple(answers[id(question)] for question in questions) if is_asked(body) else tuple(judge_fact(body, seen, moved))
+        _joined(body, [answers[id(question)] for question in questions]) if is_asked(body) else tuple(judge_fact(body, seen, moved))
         for body, questions in zip(bodies, asked, strict=True)
     )
     return Findings(found, tuple(map(tuple, asked)), held, len(answers), moved.counters)
+
+
+def _joined(body: AnyExpectation, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(judge_series(body, findings)) if isinstance(body, Series) else tuple(findings)
 
 
 def _ask(lab: RunningLab, asked: list[Question], cast: Cast, memory: Memory) -> dict[int, Finding]:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from lab.cluster.underlay.ports import impairment_of, port_of
 from lab.errors import InputError, Place, did_you_mean
 from lab.spec.changes import (
     AddressChange,
     AnyChange,
     FdbChange,
+    ImpairmentChange,
     LinkChange,
     NeighbourChange,
     NftChange,
@@ -20,7 +22,7 @@ from lab.spec.changes import (
     RunChange,
     SysctlChange,
 )
-from lab.state import AddressEntry, FdbEntry, Neighbour, Provenance, Route, Rule, State, complete
+from lab.state import AddressEntry, FdbEntry, Link, Neighbour, Provenance, Route, Rule, State, complete
 from lab.state.builder import NamespaceBuilder
 from lab.state.objects import Network
 from lab.state.state_builder import StateBuilder
@@ -84,6 +86,10 @@ def _apply(builder: StateBuilder, name: str, change: AnyChange, why: Provenance)
             namespace.sysctl(change.name, change.value)
         case LinkChange():
             _link(builder, namespace, change, why)
+        case ImpairmentChange():
+            link = _device(namespace, change.device)
+            because = replace(why, because=(link.provenance,))
+            namespace.change_link(link.name, impairment=impairment_of(change), provenance=because)
         case AddressChange():
             if change.action == "add":
                 namespace.add_address(AddressEntry(change.device, change.address), why)
@@ -157,17 +163,26 @@ def _rule(namespace: NamespaceBuilder, change: RuleChange, why: Provenance) -> N
 
 
 def _link(builder: StateBuilder, namespace: NamespaceBuilder, change: LinkChange, why: Provenance) -> None:
-    if change.device not in namespace.links:
-        hint = did_you_mean(change.device, list(namespace.links), "device")
-        raise InputError(f"{namespace.name!r} has no device {change.device!r}", hint=hint)
+    link = _device(namespace, change.device)
     if change.state == "deleted":
         builder.remove_link(namespace.name, change.device)
         return
-    changes = {key: value for key, value in (("mtu", change.mtu), ("mac", change.mac)) if value is not None}
+    changes: dict[str, object] = {key: value for key, value in (("mtu", change.mtu), ("mac", change.mac)) if value is not None}
     if change.state is not None:
         changes["up"] = change.state == "up"
-    before = namespace.links[change.device].provenance
-    namespace.change_link(change.device, **changes, provenance=replace(why, because=(before,)))
+    if change.port is not None:
+        if link.master is None:
+            raise InputError(
+                f"{change.device!r} is no port of a bridge in {namespace.name!r}", hint="ports of a segment's switch are in it"
+            )
+        changes["port"] = port_of(change.port, link.port)
+    namespace.change_link(change.device, **changes, provenance=replace(why, because=(link.provenance,)))
+
+
+def _device(namespace: NamespaceBuilder, name: str) -> Link:
+    if name not in namespace.links:
+        raise InputError(f"{namespace.name!r} has no device {name!r}", hint=did_you_mean(name, list(namespace.links), "device"))
+    return namespace.links[name]
 
 
 def _neighbour(namespace: NamespaceBuilder, change: NeighbourChange, why: Provenance) -> None:

@@ -24,6 +24,7 @@ from lab.spec.expectations import (
     ProbeExpectation,
     ProgramLogExpectation,
     RouteExpectation,
+    Series,
     TableExpectation,
     Traceroute,
 )
@@ -80,9 +81,9 @@ def _stage(scenario: Loaded[Scenario], stage: Stage, cast: Cast, everywhere: _Ev
 def _addresses(body: AnyExpectation, cast: Cast, place: Place) -> Iterator[InputError]:
     """Yield a mistake where probes go out from or to a namespace that has lost its address."""
     try:
-        for name in cast.probed(body.source) if isinstance(body, ProbeExpectation | Traceroute | Http | Dns) else ():
+        for name in cast.probed(body.source) if isinstance(body, ProbeExpectation | Traceroute | Series | Http | Dns) else ():
             cast.address(name)
-        if isinstance(body, ProbeExpectation | Traceroute):
+        if isinstance(body, ProbeExpectation | Traceroute | Series):
             cast.targets(body.to, version=6 if body.ipv6 else 4)
     except InputError as error:
         yield error.at(place)

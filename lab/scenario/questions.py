@@ -23,7 +23,7 @@ from lab.probe import (
 from lab.scenario.cast import Cast, Target, matches_interface
 from lab.scenario.counters import find_counter
 from lab.scenario.result import Finding, Status
-from lab.spec.expectations import AnyExpectation, CounterChange, Dns, Http, Ping, ProbeExpectation, SeenAs, Tcp, Traceroute, Udp
+from lab.spec.expectations import AnyExpectation, CounterChange, Dns, Http, Ping, ProbeExpectation, SeenAs, Series, Tcp, Traceroute, Udp
 from lab.spec.values import Address
 
 _NO_ROOM: Final = (
@@ -31,6 +31,8 @@ _NO_ROOM: Final = (
     "`sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=65536`"
 )
 """Whatever came of such a probe says nothing of the network."""
+
+_MISSED: Final = "the lab missed packets while it watched, so what it did not see shows nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Memory:
 
 def is_asked(expectation: AnyExpectation) -> bool:
     """Whether an expectation is about what probes find, rather than about state."""
-    return isinstance(expectation, ProbeExpectation | Traceroute | Http | Dns)
+    return isinstance(expectation, ProbeExpectation | Traceroute | Series | Http | Dns)
 
 
 def questions_at(expectation: AnyExpectation, cast: Cast, place: Place) -> list[Question]:
@@ -92,6 +94,12 @@ def questions(expectation: AnyExpectation, cast: Cast) -> Iterator[Question]:
                     if target.namespace != source:
                         counter = expectation.counter if isinstance(expectation, ProbeExpectation) else None
                         yield Question(expectation, _request(expectation, source, target.address), target, counter)
+        case Series():
+            for source in cast.probed(expectation.source):
+                for target in cast.targets(expectation.to, version=6 if expectation.ipv6 else 4):
+                    if target.namespace != source:
+                        for _ in range(expectation.count):
+                            yield Question(expectation, PingRequest(source, target.address, expectation.size), target)
         case Http():
             for source in cast.probed(expectation.source):
                 yield Question(expectation, HttpRequest(source, expectation.url, expectation.use_environment), None)
@@ -131,6 +139,8 @@ def answer(question: Question, outcome: Outcome, cast: Cast, memory: Memory, mov
         case Traceroute() as traceroute:
             hops = tuple("*" if hop is None else str(hop) for hop in outcome.hops)
             problems, doubts = [] if hops == traceroute.hops else [f"hops {' '.join(hops)}, expected {' '.join(traceroute.hops)}"], []
+        case Series():  # judged together, by `judge_series`
+            problems, doubts = [], [_MISSED] if outcome.incomplete else []
         case _:
             raise TypeError(f"no probe answers {question.expectation!r}")
     if outcome.neighbour_table_full:
@@ -138,6 +148,25 @@ def answer(question: Question, outcome: Outcome, cast: Cast, memory: Memory, mov
     status = Status.FAILED if problems else Status.UNDECIDED if doubts else Status.HELD
     detail = "; ".join([*problems, *doubts]) or seen_in_words(outcome)
     return Finding(question.subject, status, detail, outcome, _flow(question, cast))
+
+
+def judge_series(expectation: Series, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Judge many pings together: one finding for each pair, with the first that was lost, or else the first."""
+    for subject in dict.fromkeys(finding.subject for finding in findings):
+        pings = [finding for finding in findings if finding.subject == subject]
+        outcomes = [finding.outcome for finding in pings if finding.outcome is not None]
+        lost = [outcome for outcome in outcomes if outcome.result != "reply"]
+        times = [outcome.duration_ns // 1_000_000 for outcome in outcomes if outcome.result == "reply"]
+        at_least, at_most = expectation.lost
+        problems = [] if at_least <= len(lost) <= at_most else [f"expected {at_least} to {at_most} of them"]
+        for name, wanted, found in (("fastest", expectation.fastest, min), ("slowest", expectation.slowest, max)):
+            if wanted and (not times or found(times) < wanted):
+                problems.append(f"expected the {name} answer after {wanted} ms at least")
+        doubts = [finding.detail for finding in pings if finding.status is Status.UNDECIDED]
+        took = f", answers after {min(times)} to {max(times)} ms" if times else ""
+        detail = "; ".join([f"{len(lost)} of {len(pings)} are lost{took}", *problems, *doubts[:1]])
+        status = Status.UNDECIDED if doubts else Status.FAILED if problems else Status.HELD
+        yield Finding(subject, status, detail, next(iter([*lost, *outcomes]), None), pings[0].flow)
 
 
 def _flow(question: Question, cast: Cast) -> str:
@@ -262,7 +291,7 @@ def _path(expectation: ProbeExpectation, outcome: Outcome, question: Question, c
 def _doubts(expectation: ProbeExpectation, outcome: Outcome, memory: Memory, question: Question, cast: Cast) -> Iterator[str]:
     """Yield why what was not seen may prove nothing."""
     if outcome.incomplete and (expectation.never_crosses or outcome.result == "silence"):
-        yield "the lab missed packets while it watched, so what it did not see shows nothing"
+        yield _MISSED
     if outcome.rate_limited:
         yield "a router on the way withheld ICMP errors by its rate limit"
     if expectation.never_crosses or outcome.result == "silence":

@@ -16,6 +16,7 @@ from lab.spec.expectations import (
     ProgramLogExpectation,
     RouteExpectation,
     RuleExpectation,
+    Series,
     SetExpectation,
     SysctlExpectation,
     TableExpectation,
@@ -40,6 +41,15 @@ def in_words(expectation: AnyExpectation) -> str:
         case Traceroute():
             version = " over IPv6" if expectation.ipv6 else ""
             return f"traceroute{version} {_list(expectation.source)} -> {_list(expectation.to)}: {' '.join(expectation.hops)}"
+        case Series():
+            version = " over IPv6" if expectation.ipv6 else ""
+            at_least, at_most = expectation.lost
+            share = f"{at_least} to {at_most}" if at_least != at_most else f"{at_least}"
+            kinds = (("fastest", expectation.fastest), ("slowest", expectation.slowest))
+            took = "".join(f", the {name} answer after {wanted} ms or more" for name, wanted in kinds if wanted)
+            return (
+                f"{expectation.count} pings{version} {_list(expectation.source)} -> {_list(expectation.to)}: {share} of them are lost{took}"
+            )
         case RouteExpectation():
             way = "".join(f" {word} {value}" for word, value in (("via", expectation.via), ("dev", expectation.device)) if value)
             table = "" if expectation.table == 254 else f" in table {expectation.table}"

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
+from lab.spec.links import Impairment, SwitchPort
 from lab.spec.values import (
     Address,
     AnyAddress,
@@ -127,12 +128,21 @@ class LinkChange(Change):
     """Its new MAC address."""
     state: Literal["up", "down", "deleted"] | None = None
     """Whether it goes up, down, or away."""
+    port: SwitchPort | None = None
+    """How its bridge treats it, where it is a bridge's port."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> LinkChange:
-        if self.mtu is None and self.mac is None and self.state is None:
-            raise ValueError("nothing changes: `mtu`, `mac` or `state` is missing")
+        if self.mtu is None and self.mac is None and self.state is None and self.port is None:
+            raise ValueError("nothing changes: `mtu`, `mac`, `state` or `port` is missing")
         return self
+
+
+class ImpairmentChange(Change, Impairment):
+    """Impairs what a link end sends, in the place of any earlier impairment; without a value it sends as it should again."""
+
+    device: DeviceName
+    """The link."""
 
 
 class AddressChange(Change):
@@ -216,6 +226,7 @@ AnyChange = (
     | RuleChange
     | SysctlChange
     | LinkChange
+    | ImpairmentChange
     | AddressChange
     | NeighbourChange
     | FdbChange
@@ -238,6 +249,8 @@ class ChangeItem(OneOf):
     """A sysctl is written."""
     link: LinkChange | None = None
     """A link changes or goes."""
+    impairment: ImpairmentChange | None = None
+    """What a link end sends is lost, damaged, delayed or slowed down."""
     address: AddressChange | None = None
     """An address comes or goes."""
     neighbour: NeighbourChange | None = None

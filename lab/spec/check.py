@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 
 from lab.errors import InputError, InputErrors, Place, nearest
 from lab.spec.check_cluster import check_cluster
+from lab.spec.check_ports import check_ports
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_value, twice
 from lab.spec.load import Loaded
@@ -22,6 +23,7 @@ def check_topology(loaded: Loaded[Topology]) -> None:
         *_names(loaded),
         *_segments(loaded),
         *_policies(loaded),
+        *check_ports(loaded),
         *_routers(loaded),
         *_hosts(loaded),
         *_nodes(loaded),

@@ -16,6 +16,7 @@ from lab.spec.expectations import (
     LogExpectation,
     ObjectExpectation,
     ProbeExpectation,
+    Series,
     Traceroute,
 )
 from lab.spec.scene import Mistakes, Scene
@@ -30,8 +31,8 @@ def check_expectation(scene: Scene, expectation: Expectation, path: Path) -> Mis
         case ProbeExpectation() as probe:
             yield from _pairs(scene, probe, path)
             yield from _seen(scene, probe, path)
-        case Traceroute() as traceroute:
-            yield from _pairs(scene, traceroute, path)
+        case Traceroute() | Series() as several:
+            yield from _pairs(scene, several, path)
         case Http() as http:
             yield from scene.probed(http.source, (*path, "from"))
             yield from _interface(scene, http.seen_as, (*path, "seen_as"))
@@ -51,7 +52,7 @@ def check_expectation(scene: Scene, expectation: Expectation, path: Path) -> Mis
             yield from scene.known("cluster", fact.cluster, scene.names.clusters, (*path, "cluster"))
 
 
-def _pairs(scene: Scene, probe: ProbeExpectation | Traceroute, path: Path) -> Mistakes:
+def _pairs(scene: Scene, probe: ProbeExpectation | Traceroute | Series, path: Path) -> Mistakes:
     mistakes = list(scene.probed(probe.source, (*path, "from")))
     targets: list[str] = []
     for index, target in enumerate(probe.to):

@@ -14,6 +14,7 @@ from lab.spec.probes import (
     ProbeExpectation,
     SeenAs,
     Selectors,
+    Series,
     Tcp,
     Traceroute,
     Udp,
@@ -52,6 +53,7 @@ __all__ = [
     "RouteExpectation",
     "RuleExpectation",
     "SeenAs",
+    "Series",
     "SetExpectation",
     "SysctlExpectation",
     "TableExpectation",
@@ -221,6 +223,7 @@ AnyExpectation = (
     | Http
     | Dns
     | Traceroute
+    | Series
     | RouteExpectation
     | TableExpectation
     | RuleExpectation
@@ -253,6 +256,8 @@ class Expectation(OneOf):
     """DNS queries, and what comes of them."""
     traceroute: Traceroute | None = None
     """The routers on the way."""
+    series: Series | None = None
+    """Many pings at once: how many are lost, and how long answers take."""
     route: RouteExpectation | None = None
     """A route is there, or not."""
     table: TableExpectation | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lab.spec.values import AnyAddress, DnsName, Hop, InterfaceName, Line, Many, Model, Port, Selector, Url
+from lab.spec.values import AnyAddress, DnsName, Hop, InterfaceName, Line, Many, Model, Pair, Port, Selector, Url
 
 Result = Literal["reply", "refused", "unreachable", "stalled", "silence", "error"]
 IcmpCode = Literal[
@@ -162,3 +162,32 @@ class Traceroute(Model):
     """Whether namespaces are reached at their IPv6 address."""
     hops: Many[Hop] = Field(min_length=1)
     """The addresses that answer, in order; `*` where nobody does."""
+
+
+class Series(Model):
+    """Many pings from one to another at once: how many are not answered, and how long the answers take at least."""
+
+    source: Selectors = Field(alias="from")
+    """Who sends: namespaces, in which `*` and `?` stand for any characters."""
+    to: Selectors
+    """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
+    ipv6: bool = False
+    """Whether namespaces are reached at their IPv6 address."""
+    count: Annotated[int, Field(ge=2, le=200)]
+    """How many pings."""
+    size: Annotated[int, Field(ge=0, le=1400)] = 56
+    """Bytes of data in each echo request."""
+    lost: Pair[Annotated[int, Field(ge=0, le=200)]]
+    """How many of them may be without an answer: at least, and at most. What chance decides has to have room here."""
+    fastest: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """How many milliseconds the quickest answer takes at least."""
+    slowest: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """How many milliseconds the slowest answer takes at least, as where they have to wait for each other."""
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Series:
+        if not self.lost[0] <= self.lost[1] <= self.count:
+            raise ValueError(f"`lost` is at least and at most, of {self.count} pings")
+        if self.lost[0] == self.count and (self.fastest or self.slowest):
+            raise ValueError("where none is answered, no answer takes its time")
+        return self

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from lab.spec.links import Impairment, SegmentPort
 from lab.spec.values import (
     Address,
     Address6,
@@ -28,6 +29,7 @@ from lab.spec.values import (
     Network,
     Network6,
     Port,
+    Selector,
     Sysctls,
     Url,
 )
@@ -131,6 +133,11 @@ class Segment(Model):
     """MTU of every interface on it, in bytes."""
     policy: Many[FilterRule] = ()
     """What its switch carries, as a cloud's security groups or a filtering switch decide. Without one, everything."""
+    ports: dict[Selector, SegmentPort] = Field(default_factory=dict)
+    """How its switch treats ports, by the member's name; `*` and `?` stand for any characters, and the first that matches counts. A segment
+    with ports has a switch even where two members could do with a cable."""
+    impairment: Impairment | None = None
+    """What becomes of packets that its members send to it, each one of them."""
 
 
 class HttpProxyServer(Model):

@@ -281,7 +281,8 @@ class Chain:
     hook: Literal["prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"] | None = None
     priority: int | None = None
     policy: Literal["accept", "drop"] | None = None
-    device: str | None = None
+    devices: tuple[str, ...] = ()
+    """At the hooks ingress and egress, whose frames it sees."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 

@@ -19,7 +19,7 @@ class BaseChain:
     hook: Literal["prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"]
     priority: int = 0
     policy: Literal["accept", "drop"] = "accept"
-    device: str | None = None
+    devices: tuple[str, ...] = ()
 
 
 Matching = NftRule | Callable[[NftRule], bool]
@@ -73,7 +73,7 @@ class ChainBuilder:
         if self.base is None:
             return Chain(self.name, rules, provenance=self.provenance)
         base = self.base
-        return Chain(self.name, rules, base.type, base.hook, base.priority, base.policy, base.device, self.provenance)
+        return Chain(self.name, rules, base.type, base.hook, base.priority, base.policy, base.devices, self.provenance)
 
 
 @dataclass(slots=True)
@@ -207,7 +207,7 @@ def leads_to(rules: Iterable[NftRule], chain: str) -> bool:
 def _opened_chain(chain: Chain) -> ChainBuilder:
     base = None
     if chain.type is not None and chain.hook is not None:
-        base = BaseChain(chain.type, chain.hook, chain.priority or 0, chain.policy or "accept", chain.device)
+        base = BaseChain(chain.type, chain.hook, chain.priority or 0, chain.policy or "accept", chain.devices)
     return ChainBuilder(chain.name, base, list(chain.rules), chain.provenance)
 
 

@@ -97,6 +97,20 @@ class BridgePort:
 
 
 @dataclass(frozen=True, slots=True)
+class Impairment:
+    """What happens by chance, or by slowness, to what a device sends: a queueing discipline at its root, as tc-netem(8)."""
+
+    loss: int = 0
+    """How many of ten thousand packets are lost."""
+    corruption: int = 0
+    """How many of ten thousand packets are damaged, so that whoever looks at them next discards them."""
+    delay: int = 0
+    """Milliseconds each packet waits."""
+    rate: int = 0
+    """Kilobits per second that are sent at most; 0 is without limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A network device of a namespace. The order of links in a namespace is the order of their interface indexes."""
 
@@ -110,6 +124,7 @@ class Link:
     """Off (`NOARP`), the kernel asks for no neighbour here and answers nobody who asks."""
     master: str | None = None
     port: BridgePort | None = None
+    impairment: Impairment | None = None
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 

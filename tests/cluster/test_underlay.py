@@ -5,7 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from lab.cluster.names import device_name
-from lab.state import Bridge, State, Veth
+from lab.spec.topology import Topology
+from lab.state import Bridge, BridgePort, Impairment, State, Veth
+from lab.state.nftables import rule_text
 from tests.cluster.base_lab import chain, changed, compiled, loaded, routes, sysctl
 
 
@@ -161,3 +163,49 @@ class TestProxy:
 
     def test_a_cluster_without_a_proxy_has_no_environment(self) -> None:
         assert compiled(changed(name="three-clusters"))["c1-w1-a"].environment == {}
+
+
+class TestPorts:
+    """How a segment's switch treats ports, and what members send to it."""
+
+    def test_two_members_have_a_switch_where_ports_are_written(self) -> None:
+        assert "sw-outside" not in compiled(one_switch()).namespaces
+        assert "sw-outside" in compiled(one_switch(outside={"ports": {"client": {"learning": False}}})).namespaces
+
+    def test_the_first_key_that_matches_a_member_counts(self) -> None:
+        state = compiled(one_switch(lan={"ports": {"server-1": {"isolated": True}, "*": {"flood": False}}}))
+        ports = {link.name: link.port for link in state["sw-lan"].links if link.port is not None}
+        assert ports["server-1"] == BridgePort(isolated=True)
+        assert {ports[name] for name in ("server-2", "desktop", "router")} == {BridgePort(flood=False)}
+
+    def test_a_port_takes_what_its_member_may_send_and_nothing_else(self) -> None:
+        guarded = {"one_mac": True, "own_addresses": True, "also_from": ["10.9.0.0/16"]}
+        state = compiled(one_switch(lan={"ports": {"server-1": guarded}}))
+        mac = state["server-1"].link("eth0").mac  # type: ignore[union-attr]
+        (table,) = state["sw-lan"].tables
+        assert [rule_text(rule, "bridge").replace("counter ", "").split(" comment ")[0] for rule in table.chains[0].rules] == [
+            f'iifname "server-1" ether saddr != {mac} drop',
+            'iifname "server-1" ip saddr != { 192.0.2.11, 10.9.0.0/16 } drop',
+            'iifname "server-1" arp saddr ip != { 192.0.2.11, 10.9.0.0/16 } drop',
+        ]
+
+    def test_of_an_ordinary_switch_nothing_is_checked(self) -> None:
+        assert compiled(one_switch(lan={"ports": {"*": {"hairpin": True}}}))["sw-lan"].tables == ()
+
+    def test_a_segment_impairs_what_each_member_sends_and_a_port_what_it_gets(self) -> None:
+        written = {"impairment": {"loss": 0.5, "rate": 1000}, "ports": {"desktop": {"impairment": {"delay": 7}}}}
+        state = compiled(one_switch(lan=written))
+        for name, device in (("server-1", "eth0"), ("desktop", "eth0"), ("router", "lan")):
+            assert state[name].link(device).impairment == Impairment(loss=50, rate=1000)  # type: ignore[union-attr]
+        assert state["sw-lan"].link("desktop").impairment == Impairment(delay=7)  # type: ignore[union-attr]
+        assert state["sw-lan"].link("server-1").impairment is None  # type: ignore[union-attr]
+        assert state["router"].link("outside").impairment is None  # type: ignore[union-attr]
+
+
+def one_switch(**segments: dict[str, object]) -> Topology:
+    """The shipped network of one switch, with parts of its segments replaced, and no ports but those."""
+    written = loaded("one-switch").model.model_dump(mode="json", exclude_unset=True)
+    written["segments"]["lan"].pop("ports")
+    for name, parts in segments.items():
+        written["segments"][name] |= parts
+    return Topology.model_validate(written)

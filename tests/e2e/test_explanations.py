@@ -35,6 +35,20 @@ OF_CLUSTERS = {
     "withdrawn": "no ServiceExport default/nginx in cluster-2",
 }
 """The same for what only clusters have."""
+OF_LINKS = {
+    "all-lost": {"link lan mtu 1500 netem loss 100% in router"},
+    "half-lost": {"link lan mtu 1500 netem loss 50% in router"},
+    "damaged": {"link outside mtu 1500 netem corrupt 100% in router"},
+    "isolated": {"link server-2 mtu 1500 isolated on in sw-lan"},
+    "no-flooding": {"link desktop mtu 1500 learning off flood off in sw-lan"},
+    "another-mac": {"nft rule bridge ports incoming: one-mac-server-1 in sw-lan"},
+    "another-address": {"nft rule bridge ports incoming: own-arp-server-1 in sw-lan"},
+    "routed-behind": {"nft rule bridge ports incoming: own-addresses-server-1 in sw-lan"},
+    "bridge-filter": {'nft rule bridge by-hand forward: oifname "desktop" ip protocol icmp drop in sw-lan'},
+    "ingress-filter": {"nft rule netdev by-hand taken: ip saddr 192.0.2.21 drop in router"},
+    "arp-filter": {"nft rule arp by-hand input: arp operation request arp saddr ip 192.0.2.1 drop in server-1"},
+}
+"""The same for links and layer two, the rules of ports by their comments."""
 WRITTEN = {"blackhole", "wrong-way-back", "rule", "mtu", "link-down", "neighbour"}
 """Faults whose object bears the line of the file that put it there: what a state has provenance for."""
 
@@ -56,6 +70,11 @@ def responsible(cause: Any) -> str:
     return f"{'no ' if thing['absent'] else ''}{thing['kind']} {thing['text']} in {thing['namespace']}"
 
 
+def _by_comment(thing: str) -> str:
+    """A rule with a comment by that alone: the rest of it has addresses that the lab chose."""
+    return re.sub(r'(nft rule \S+ \S+ \S+: ).* comment "([^"]+)"', r"\1\2", thing)
+
+
 @pytest.mark.parametrize(("who", "options"), WITNESSES)
 class TestEveryKindOfFault:
     def test_the_object_that_was_changed_is_named(self, who: str, options: tuple[str, ...]) -> None:
@@ -70,6 +89,13 @@ class TestEveryKindOfFault:
         found = causes(done.json)
         assert {phase: [responsible(cause) for cause in found[phase]] for phase in OF_CLUSTERS} == {k: [v] for k, v in OF_CLUSTERS.items()}
         assert (found["healthy"], found["every-day"]) == ([], [])
+
+    def test_so_is_what_links_and_switches_do(self, who: str, options: tuple[str, ...]) -> None:
+        done = faults(who, *options, scenario="link-fault-kinds")
+        assert done.code == 0, done.err
+        explained = {phase["name"]: [e["explanation"] for e in phase["expectations"] if e["explanation"]] for phase in done.json["phases"]}
+        named = {phase: {_by_comment(responsible(explanation["cause"])) for explanation in found} for phase, found in explained.items()}
+        assert {phase: things for phase, things in named.items() if things} == OF_LINKS
 
     def test_with_the_line_of_the_file(self, who: str, options: tuple[str, ...]) -> None:
         for phase, found in causes(faults(who, *options).json).items():

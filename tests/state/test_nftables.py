@@ -44,7 +44,7 @@ from lab.state.nft import (
     Verdict,
     VerdictMap,
 )
-from lab.state.nftables import canonical, canonical_rule, from_json, has_text, rule_text, table_text, to_json
+from lab.state.nftables import canonical, canonical_rule, from_json, has_text, rule_text, table_text, to_json, with_devices
 
 SSH = Match(Payload("tcp", "dport"), 22)
 TCP = Match(Meta("l4proto"), "tcp")
@@ -316,3 +316,38 @@ table ip nat {
 def test_some_names_nft_reads_only_as_json(name: str) -> None:
     assert not has_text(NftTable("ip", "t", (Chain(name),)))
     assert has_text(NftTable("ip", "t", (Chain("cali-FORWARD"),)))
+
+
+LISTED = """table netdev t {
+\tchain one {
+\t\ttype filter hook ingress device "eth0" priority filter; policy accept;
+\t}
+
+\tchain several {
+\t\ttype filter hook egress devices = { eth0, "a-b" } priority 5; policy accept;
+\t\tmeta mark 1 drop
+\t}
+}
+table inet t {
+\tchain one {
+\t\ttype filter hook ingress device "eth1" priority filter; policy accept;
+\t}
+}
+"""
+"""What nft 1.0.6 prints, whose JSON leaves devices out."""
+
+
+def test_the_devices_of_chains_are_read_from_text() -> None:
+    written = [
+        NftTable(
+            "netdev", "t", (Chain("one", (), "filter", "ingress", 0, "accept"), Chain("several", (), "filter", "egress", 5, "accept"))
+        ),
+        NftTable("inet", "t", (Chain("one", (), "filter", "ingress", 0, "accept"), Chain("plain"))),
+    ]
+    read = with_devices(written, LISTED)
+    assert [[chain.devices for chain in table.chains] for table in read] == [[("eth0",), ("eth0", "a-b")], [("eth1",), ()]]
+
+
+def test_devices_that_json_tells_are_kept() -> None:
+    written = NftTable("netdev", "t", (Chain("one", (), "filter", "ingress", 0, "accept", ("eth7",)),))
+    assert with_devices([written], LISTED) == (written,)

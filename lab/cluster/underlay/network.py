@@ -15,7 +15,7 @@ from lab.cluster.sysctls import stated, sysctl_paths
 from lab.cluster.underlay.ipv6 import add_ipv6
 from lab.cluster.underlay.policy import add_firewall, forwarding_policy
 from lab.cluster.underlay.proxy import http_proxy, proxy_environment
-from lab.cluster.underlay.wiring import Member, devices, plug_in, wire
+from lab.cluster.underlay.wiring import Member, check_sources, devices, members, plug_in, wire
 from lab.cluster.world import UPLINK, NodeFacts, World, v4, v4_interface, v4_network
 from lab.spec.topology import Host, Node, Router, Serve, StaticRoute
 from lab.state.builder import NamespaceBuilder
@@ -45,6 +45,10 @@ def build_underlay(lab: Emulation, nodes: Iterable[NodeFacts]) -> None:
         _configure_host(lab, name, host)
     for node in nodes:
         _configure_machine(lab, node)
+    for segment in topology.segments:
+        for end in members(lab.world, segment):
+            if end.namespace in lab.builder:
+                check_sources(lab.world, lab.builder, segment, end)
 
 
 def add_machine(lab: Emulation, node: NodeFacts) -> None:
@@ -53,6 +57,8 @@ def add_machine(lab: Emulation, node: NodeFacts) -> None:
     for device, segment in devices(node.segment, node.written.interfaces):
         plug_in(lab.world, lab.builder, segment, Member(node.name, device))
     _configure_machine(lab, node)
+    for device, segment in devices(node.segment, node.written.interfaces):
+        check_sources(lab.world, lab.builder, segment, Member(node.name, device))
 
 
 def listeners(serves: Iterable[Serve], why: Provenance) -> tuple[Listener, ...]:

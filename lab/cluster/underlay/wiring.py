@@ -10,6 +10,7 @@ from lab.cluster.devices import add_device, add_namespace
 from lab.cluster.names import device_name, local_mac
 from lab.cluster.sysctls import IPV6_OFF
 from lab.cluster.underlay.policy import forwarding_policy
+from lab.cluster.underlay.ports import add_port_checks, impairment_of, port_of, written_port
 from lab.cluster.world import UPLINK, World
 from lab.spec.selectors import switch_name
 from lab.state.nft_builder import TableBuilder
@@ -57,8 +58,9 @@ def wire(world: World, builder: StateBuilder, segment: str) -> None:
     ends = tuple(members(world, segment))
     here = tuple(end for end in ends if end.namespace in builder)
     policy = world.topology.segments[segment].policy
-    if len(ends) == 2 and here == ends and not policy:
+    if len(ends) == 2 and here == ends and not policy and not world.topology.segments[segment].ports:
         cable(builder, ends[0], ends[1], world.topology.segments[segment].mtu, world.written("segments", segment))
+        _impair(world, builder, segment, here)
         return
     why = world.written("segments", segment)
     name, mtu = switch_name(segment), world.topology.segments[segment].mtu
@@ -77,6 +79,33 @@ def plug_in(world: World, builder: StateBuilder, segment: str, end: Member) -> N
     why = world.written("segments", segment)
     port = Member(switch_name(segment), device_name(end.namespace))
     cable(builder, end, port, world.topology.segments[segment].mtu, why, master=BRIDGE)
+    _impair(world, builder, segment, (end,))
+    written = written_port(world.topology.segments[segment].ports, end.namespace)
+    if written is not None:
+        key, settings = written
+        because = world.written("segments", segment, "ports", key)
+        impairment = impairment_of(settings.impairment)
+        builder[port.namespace].change_link(port.device, port=port_of(settings), impairment=impairment, provenance=because)
+
+
+def check_sources(world: World, builder: StateBuilder, segment: str, end: Member) -> None:
+    """Let a member's port check what comes in by it, where it is to. The member has its addresses by now."""
+    written = written_port(world.topology.segments[segment].ports, end.namespace)
+    if written is None:
+        return
+    key, settings = written
+    member = builder[end.namespace]
+    addresses = tuple(entry for entry in member.addresses if entry.device == end.device)
+    why = world.written("segments", segment, "ports", key)
+    add_port_checks(builder[switch_name(segment)], device_name(end.namespace), settings, member.links[end.device].mac, addresses, why)
+
+
+def _impair(world: World, builder: StateBuilder, segment: str, ends: Iterable[Member]) -> None:
+    """Impair what members send to a segment."""
+    impairment = impairment_of(world.topology.segments[segment].impairment)
+    for end in ends if impairment is not None else ():
+        because = world.written("segments", segment, "impairment")
+        builder[end.namespace].change_link(end.device, impairment=impairment, provenance=because)
 
 
 def cable(builder: StateBuilder, one: Member, other: Member, mtu: int, why: Provenance, master: str | None = None) -> None:

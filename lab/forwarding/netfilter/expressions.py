@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from lab.forwarding.fib import ROUTING_TOS, Query
 from lab.forwarding.netfilter.conntrack import CtState
+from lab.forwarding.netfilter.frames import of_frame
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.netfilter.values import Members, Value, canonical
 from lab.forwarding.packet import ICMP, ICMPV6, IPV6_HEADER, TCP, TCP_HEADER, UDP, FlowKey, Packet
@@ -47,6 +48,8 @@ class Scope:
 
     sets: Mapping[str, NftSet]
     maps: Mapping[str, NftMap]
+    frames: bool = False
+    """Whether the rules of the table see frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,19 @@ _PAYLOAD_KINDS = {
     ("icmp", "type"): "icmp_type",
     ("icmp", "code"): "icmp_code",
     ("tcp", "flags"): "tcp_flag",
+    ("ether", "saddr"): "ether_addr",
+    ("ether", "daddr"): "ether_addr",
+    ("ether", "type"): "ether_type",
+    ("arp", "saddr ether"): "ether_addr",
+    ("arp", "daddr ether"): "ether_addr",
+    ("arp", "saddr ip"): "ipv4_addr",
+    ("arp", "daddr ip"): "ipv4_addr",
+    ("arp", "operation"): "arp_op",
+    ("arp", "ptype"): "ether_type",
     **{(protocol, port): "inet_service" for protocol in ("tcp", "udp", "th") for port in ("sport", "dport")},
 }
 _META_KINDS = {
-    **dict.fromkeys(("iifname", "oifname", "iif", "oif"), "ifname"),
+    **dict.fromkeys(("iifname", "oifname", "iif", "oif", "ibrname", "obrname"), "ifname"),
     "l4proto": "inet_proto",
     "nfproto": "nf_proto",
     "protocol": "ether_type",
@@ -113,6 +125,11 @@ _CT_KINDS = {
 
 def compile_expression(expression: Expression, scope: Scope, kind: str = "integer") -> Evaluate:
     """Compile an expression; `kind` says what a symbolic constant in it means."""
+    compiled = _compile(expression, scope, kind)
+    return of_frame(expression, compiled) if scope.frames else compiled
+
+
+def _compile(expression: Expression, scope: Scope, kind: str) -> Evaluate:
     match expression:
         case Payload():
             return _payload(expression)

@@ -28,7 +28,7 @@ class Met:
 class HookRun(NamedTuple):
     """All that one hook did to one packet. A tuple: a packet passes dozens of hooks on its way."""
 
-    hook: Hook
+    hook: Hook | Literal["ingress", "egress"]
     verdict: Literal["accept", "drop", "reject"]
     before: Packet
     after: Packet
@@ -59,7 +59,9 @@ class HookRun(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Ruling:
+class Ruling:
+    """What a chain decides about a packet, and by which rule or policy."""
+
     verdict: Literal["accept", "drop", "reject"]
     chain: str = ""
     decided_by: NftRule | Chain | None = None
@@ -67,7 +69,7 @@ class _Ruling:
     why: str = ""
 
 
-_PASS = _Ruling("accept")
+_PASS = Ruling("accept")
 
 
 def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> HookRun | None:
@@ -95,9 +97,9 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
             case "chain":
                 assert part.chain is not None
                 entering = t.packet
-                ruling = _evaluate(part.chain, t)
+                ruling = evaluate(part.chain, t)
                 if ruling.verdict == "accept" and in_parts and not t.packet.alone:
-                    others = _evaluate_later_fragment(part.chain, t, entering)
+                    others = evaluate_later_fragment(part.chain, t, entering)
                     if others.verdict != "accept":
                         t.packet = t.packet._replace(alone=True)
                         rest = HookRun(
@@ -125,10 +127,10 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
     )
 
 
-def _evaluate_later_fragment(chain: CompiledChain, t: Transit, entering: Packet) -> _Ruling:
+def evaluate_later_fragment(chain: CompiledChain, t: Transit, entering: Packet) -> Ruling:
     """Evaluate a chain for the other pieces of a packet, whose first has passed. Raises Undecided where they then are no longer alike."""
     first, t.packet, t.later_fragment = t.packet, entering, True
-    ruling = _evaluate(chain, t)
+    ruling = evaluate(chain, t)
     t.later_fragment = False
     if ruling.verdict == "accept" and t.packet != first:
         raise Undecided("the pieces of one packet are changed in different ways by the rules, which is not modelled", chain.chain)
@@ -165,7 +167,7 @@ def _confirm(t: Transit) -> None:
     t.confirmed = True
 
 
-def _translate(t: Transit, hook: Hook) -> _Ruling:
+def _translate(t: Transit, hook: Hook) -> Ruling:
     """The kernel's NAT hook (`nf_nat_inet_fn`): ask the NAT chains about a new flow, then rewrite the packet."""
     tracked = t.tracked
     if tracked is None or tracked.connection is None:
@@ -173,7 +175,7 @@ def _translate(t: Transit, hook: Hook) -> _Ruling:
     manipulation = manipulation_of(hook)
     if tracked.state == CtState.NEW and not decided(tracked.connection, manipulation):
         for chain in t.node.ruleset.of(t.packet.version).nat_chains[hook]:
-            ruling = _evaluate(chain, t)
+            ruling = evaluate(chain, t)
             if ruling.verdict != "accept":
                 return ruling
             if t.tracked is not None and t.tracked.connection is not None and decided(t.tracked.connection, manipulation):
@@ -186,7 +188,7 @@ def _translate(t: Transit, hook: Hook) -> _Ruling:
     connection = tracked.connection
     if connection is not None and hook == "postrouting" and _left_elsewhere(tracked, connection, t.oif):
         t.world.forget(t.node, connection)
-        return _Ruling("drop", why=f"the flow was masqueraded for {connection.masquerade} and now leaves by {t.oif}")
+        return Ruling("drop", why=f"the flow was masqueraded for {connection.masquerade} and now leaves by {t.oif}")
     given, t.packet = t.packet, apply(t.packet, tracked, manipulation)
     if t.packet.tunnel is not None and t.packet != given:
         t.packet = t.packet._replace(tunnel=replace(t.packet.tunnel, translated=True))
@@ -209,7 +211,7 @@ def _left_elsewhere(tracked: Tracked, connection: Connection, oif: str | None) -
 # -- chains --------------------------------------------------------------------------------------------------------
 
 
-def _evaluate(base: CompiledChain, t: Transit) -> _Ruling:
+def evaluate(base: CompiledChain, t: Transit) -> Ruling:
     """Evaluate a base chain and whatever it jumps to (`nft_do_chain`, net/netfilter/nf_tables_core.c)."""
     chain, position = base, 0
     returns: list[tuple[CompiledChain, int]] = []
@@ -234,15 +236,15 @@ def _evaluate(base: CompiledChain, t: Transit) -> _Ruling:
         if outcome is None or outcome is BREAK:
             continue
         if isinstance(outcome, Refuse):
-            return _Ruling("reject", chain.label, rule.rule, outcome.reject)
+            return Ruling("reject", chain.label, rule.rule, outcome.reject)
         if isinstance(outcome, Lost):
-            return _Ruling("drop", chain.label, rule.rule, None, outcome.why)
+            return Ruling("drop", chain.label, rule.rule, None, outcome.why)
         assert isinstance(outcome, Verdict)
         match outcome.kind:
             case "accept":
-                return _Ruling("accept", chain.label, rule.rule)
+                return Ruling("accept", chain.label, rule.rule)
             case "drop":
-                return _Ruling("drop", chain.label, rule.rule)
+                return Ruling("drop", chain.label, rule.rule)
             case "jump" | "goto":
                 if outcome.kind == "jump":
                     returns.append((chain, position))
@@ -254,5 +256,5 @@ def _evaluate(base: CompiledChain, t: Transit) -> _Ruling:
             case "continue":
                 pass
     if base.chain.policy == "drop":
-        return _Ruling("drop", base.label, base.chain)
+        return Ruling("drop", base.label, base.chain)
     return _PASS

@@ -71,8 +71,19 @@ class Ruleset:
 
     families: Mapping[int, Family]
     """What packets of IPv4 and of IPv6 meet."""
-    other: tuple[Chain, ...] = ()
-    """Base chains with rules in families that see frames: arp, bridge, netdev."""
+    bridge: Mapping[Hook, tuple[CompiledChain, ...]] = field(default_factory=dict)
+    """What frames meet on their way through bridges, by hook."""
+    arp: Mapping[Hook, tuple[CompiledChain, ...]] = field(default_factory=dict)
+    """What ARP messages meet that the namespace itself takes or sends."""
+    ingress: Mapping[str, tuple[CompiledChain, ...]] = field(default_factory=dict)
+    """What frames meet that a device takes, by device."""
+    egress: Mapping[str, tuple[CompiledChain, ...]] = field(default_factory=dict)
+    """What frames meet that a device is to send."""
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether any chain sees frames."""
+        return bool(self.ingress or self.egress or any(self.bridge.values()) or any(self.arp.values()))
 
     def of(self, version: int) -> Family:
         """Return what a packet of that version of IP meets."""
@@ -84,14 +95,27 @@ def compile_ruleset(tables: Iterable[NftTable]) -> Ruleset:
     tables = tuple(tables)
     mine = [table for table in tables if table.family in ("ip", "ip6", "inet")]
     families = {version: _family([table for table in mine if table.family in (own, "inet")]) for version, own in ((4, "ip"), (6, "ip6"))}
-    other = tuple(
-        chain
-        for table in tables
-        if table.family in ("arp", "bridge", "netdev")
-        for chain in table.chains
-        if chain.hook is not None and (chain.rules or chain.policy == "drop")
-    )
-    return Ruleset(families, other)
+    bridge, arp = _by_hook(tables, "bridge"), _by_hook(tables, "arp")
+    return Ruleset(families, bridge, arp, _by_device(tables, "ingress"), _by_device(tables, "egress"))
+
+
+def _by_hook(tables: tuple[NftTable, ...], family: Literal["bridge", "arp"]) -> dict[Hook, tuple[CompiledChain, ...]]:
+    chains = _seeing_frames([table for table in tables if table.family == family])
+    return {hook: tuple(chain for chain in chains if chain.chain.hook == hook) for hook in HOOKS} if chains else {}
+
+
+def _by_device(tables: tuple[NftTable, ...], hook: Literal["ingress", "egress"]) -> dict[str, tuple[CompiledChain, ...]]:
+    """The chains of a device; a table of family inet may have some at ingress."""
+    chains = [chain for chain in _seeing_frames([t for t in tables if t.family in ("netdev", "inet")]) if chain.chain.hook == hook]
+    devices = dict.fromkeys(device for chain in chains for device in chain.chain.devices)
+    return {device: tuple(chain for chain in chains if device in chain.chain.devices) for device in devices}
+
+
+def _seeing_frames(tables: list[NftTable]) -> list[CompiledChain]:
+    """The base chains of tables, in the order in which the kernel calls them; those that let everything pass left out."""
+    compiled = [chain for table in tables for chain in _compile_table(table, frames=True).values() if chain.chain.hook is not None]
+    calls = [chain for chain in reversed(compiled) if chain.rules or chain.chain.policy == "drop"]
+    return sorted(calls, key=lambda chain: chain.chain.priority or 0)
 
 
 def _family(tables: list[NftTable]) -> Family:
@@ -121,8 +145,8 @@ def _kernel_parts(hook: Hook, tracks: bool, nat_used: bool) -> Iterator[Register
         yield Registered(CONFIRM, "confirm")
 
 
-def _compile_table(table: NftTable) -> dict[str, CompiledChain]:
-    scope = Scope({found.name: found for found in table.sets}, {found.name: found for found in table.maps})
+def _compile_table(table: NftTable, *, frames: bool = False) -> dict[str, CompiledChain]:
+    scope = Scope({found.name: found for found in table.sets}, {found.name: found for found in table.maps}, frames)
     chains: dict[str, CompiledChain] = {}
     for chain in table.chains:
         label = f"{table.family} {table.name} {chain.name}"

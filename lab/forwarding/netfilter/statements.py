@@ -85,6 +85,8 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
             return lambda t: statement
         case VerdictMap():
             return _verdict_map(statement, scope)
+        case Mangle(key) if scope.frames and key != Meta("mark"):
+            return _undecided(f"a change of {key} in a frame is not modelled", subject)
         case Mangle():
             return _mangle(statement, scope)
         case Nat():

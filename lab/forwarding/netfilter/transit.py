@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from lab.forwarding.netfilter.conntrack import Tracked
-from lab.forwarding.packet import Packet
+from lab.forwarding.packet import Frame, Packet
 from lab.state.nft import NftRule
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Transit:
     """The packet each time a chain of the output hook changed what routing had looked at: the kernel looks again at once."""
     later_fragment: bool = False
     """Whether rules see the packet as its second or a later fragment: without ports."""
+    frame: Frame | None = None
+    """What carries it, where rules see frames; it may carry an ARP message instead."""
     met: list[tuple[str, NftRule, int]] = field(default_factory=list)
     """Rules this packet was held against in the present hook: chain, rule, number of the first statement that failed
     (-1: none did)."""

@@ -71,10 +71,11 @@ _SYMBOLS: dict[str, Mapping[str, int]] = {
     "ct_state": {state.name.lower(): int(state) for state in CtState if state.name},
     "ct_status": {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512},
     "ct_dir": {"original": 0, "reply": 1},
+    "arp_op": {"request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10},
     "tcp_flag": {flag.name.lower(): int(flag) for flag in TcpFlags if flag.name} | {"urg": 32, "ecn": 64, "cwr": 128},
     "dscp": {"cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56, "ef": 46},
 }
-_TEXT = frozenset(("ifname", "pkt_type", "fib_addrtype", "nf_proto", "ether_type", "text"))
+_TEXT = frozenset(("ifname", "pkt_type", "fib_addrtype", "nf_proto", "ether_type", "ether_addr", "text"))
 ICMP_CODES = _SYMBOLS["icmp_code"]
 
 

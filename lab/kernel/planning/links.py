@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from lab.kernel.netlink import links as nl
+from lab.kernel.netlink.qdiscs import delete_qdisc, replace_qdisc
 from lab.kernel.planning.batch import Batch
 from lab.kernel.planning.changes import Changes, NamespaceChange
 from lab.kernel.planning.steps import CloseTun, Indexes, OpenTun, Phase, Step, Verb
@@ -71,6 +72,8 @@ def stacks_and_settings(changes: Changes) -> Iterator[Step]:
                 _set_hardware(batch, link)
             if not link.arp:
                 batch.one(Verb.ARP, link, nl.set_arp(batch.indexes[link.name], on=False))
+            if link.impairment is not None:
+                batch.one(Verb.QUEUE, link, replace_qdisc(batch.indexes[link.name], link.impairment))
         _set_ports(batch, change)
         yield from batch.steps(Phase.STACKED_LINKS)
 
@@ -93,6 +96,11 @@ def _alter(batch: Batch, namespace: Namespace, old: Link, new: Link) -> None:
     if old.mtu != new.mtu:
         with _room_below(batch, namespace, new):
             batch.one(Verb.MTU, new, nl.set_mtu(index, new.mtu))
+    if old.impairment is not None and (new.impairment is None or old.impairment != new.impairment):
+        # One kind of discipline does not turn into another.
+        batch.one(Verb.DELETE, new, delete_qdisc(index))
+    if new.impairment is not None and old.impairment != new.impairment:
+        batch.one(Verb.QUEUE, new, replace_qdisc(index, new.impairment))
     if isinstance(new.kind, Bridge) and old.kind != new.kind:
         batch.one(Verb.OPTIONS, new, nl.set_bridge(index, new.kind))
 

@@ -60,6 +60,7 @@ class Verb(Enum):
     MAC = "set address of"
     ARP = "set ARP of"
     OPTIONS = "set options of"
+    QUEUE = "set the queueing discipline of"
     NO_LINK_LOCAL = "keep IPv6 from choosing an address for"
 
 

@@ -19,6 +19,7 @@ from lab.state import (
     Veth,
     Vxlan,
 )
+from lab.state.commands.links import queueing_text
 from lab.state.commands.routing import route_text, rule_text
 
 Object = Link | AddressEntry | Route | Rule | Neighbour | FdbEntry
@@ -66,6 +67,8 @@ def _link(link: Link) -> Iterator[str]:
         yield "arp off"
     if link.master is not None:
         yield f"master {link.master}"
+    if link.impairment is not None:
+        yield queueing_text(link.impairment)
 
 
 def _vxlan(vxlan: Vxlan) -> Iterator[str]:

@@ -43,6 +43,7 @@ class End:
 
 _PROGRESS = {
     Stage.ARRIVAL: 0.0,
+    Stage.INGRESS: 0.05,
     Stage.BRIDGE: 0.5,
     Stage.ARP: 0.2,
     Stage.PREROUTING: 0.15,
@@ -63,10 +64,11 @@ _PROGRESS = {
     Stage.FRAGMENTATION: 0.9,
     Stage.NEIGHBOUR: 0.95,
     Stage.ENCAPSULATION: 0.9,
+    Stage.EGRESS: 0.97,
     Stage.TRANSMISSION: 1.0,
 }
 """How far through its namespace a packet is at a stage."""
-LEAVING = (Stage.FRAGMENTATION, Stage.NEIGHBOUR, Stage.ENCAPSULATION, Stage.TRANSMISSION)
+LEAVING = (Stage.FRAGMENTATION, Stage.NEIGHBOUR, Stage.ENCAPSULATION, Stage.EGRESS, Stage.TRANSMISSION)
 """Stages at which the packet is on the device it leaves by."""
 
 

@@ -19,6 +19,9 @@ MTU_MIN = 68
 MTU_MAX = 65536
 """That of `lo`; ETH_MAX_MTU is one less."""
 
+CERTAIN = 10_000
+"""How many of ten thousand packets are all of them."""
+
 
 def name_mistake(name: str, longest: int) -> str | None:
     """Return what is wrong with a name that becomes the name of a file, None when nothing is; dev_valid_name in net/core/dev.c."""
@@ -63,6 +66,8 @@ def _numbered_well(link: Link) -> Iterator[Mistake]:
         yield Mistake(f"link {link.name}: {link.mac!r} is no MAC address", link.provenance, "as 02:00:00:00:00:01, in lower case")
     elif link.mac is not None and int(link.mac[:2], 16) & 1:
         yield Mistake(f"link {link.name}: {link.mac} is a group address, no device can have it", link.provenance)
+    if link.impairment is not None and not (0 <= link.impairment.loss <= CERTAIN and 0 <= link.impairment.corruption <= CERTAIN):
+        yield Mistake(f"link {link.name}: a chance of its impairment is none", link.provenance, f"from 0 to {CERTAIN}, in ten thousand")
     if isinstance(link.kind, Vxlan) and not 0 <= link.kind.vni <= VNI_MAX:
         yield Mistake(f"link {link.name}: {link.kind.vni} is no VNI", link.provenance, f"from 0 to {VNI_MAX}")
     if isinstance(link.kind, Vxlan) and not 0 < link.kind.port < 65536:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lab.errors import InputError
 from lab.state.commands.command import Command, command
 from lab.state.network import Namespace
-from lab.state.objects import AddressEntry, Bridge, BridgePort, Link, LinkKind, Loopback, Macvlan, Tun, Veth, Vxlan
+from lab.state.objects import AddressEntry, Bridge, BridgePort, Impairment, Link, LinkKind, Loopback, Macvlan, Tun, Veth, Vxlan
 
 Placed = tuple[str, Link]
 """A link and the name of its namespace."""
@@ -92,7 +92,7 @@ def make_links(before: dict[str, Namespace], after: dict[str, Namespace], made: 
                 continue
             if isinstance(link.kind, Tun):
                 yield command(name, f"ip tuntap add dev {link.name} mode {'tap' if link.kind.tap else 'tun'}", link.provenance)
-                yield from change_attributes(name, Link(link.name, link.kind, up=False), link)
+                yield from change_attributes(name, Link(link.name, link.kind, up=False, impairment=link.impairment), link)
                 continue
             peer = None
             if isinstance(link.kind, Veth):
@@ -110,6 +110,42 @@ def change_attributes(namespace: str, before: Link, after: Link) -> Iterator[Com
         yield command(namespace, f"ip link set dev {after.name} address {after.mac}", after.provenance)
     if before.arp != after.arp:
         yield command(namespace, f"ip link set dev {after.name} arp {'on' if after.arp else 'off'}", after.provenance)
+    if before.impairment != after.impairment:
+        queue = None if after.impairment is None else queueing_text(after.impairment)
+        what = f"del dev {after.name} root" if queue is None else f"replace dev {after.name} root {queue}"
+        yield command(namespace, f"tc qdisc {what}", after.provenance)
+
+
+TBF_BURST = 16 * 1024
+"""What a token bucket lets through at once, in bytes: tc-tbf(8)."""
+
+QUEUE_MS = 1000
+"""How long a packet may wait for its turn where a rate is all that may be sent; one that would wait longer is lost."""
+
+
+def tbf_limit(rate: int) -> int:
+    """Return how many bytes may wait for a token bucket of a rate in kilobits per second, as tc(8) works it out of a latency."""
+    return rate * QUEUE_MS // 8 + TBF_BURST
+
+
+def netem_limit(impairment: Impairment) -> int:
+    """Return how many packets netem may hold: without a rate what tc(8) takes, with one what goes out while a packet may wait."""
+    if not impairment.rate:
+        return 1000
+    return max(20, impairment.rate * (QUEUE_MS + impairment.delay) // (8 * 1500))
+
+
+def queueing_text(impairment: Impairment) -> str:
+    """Return the queueing discipline of an impairment as tc(8) has it: a token bucket for a rate alone, netem for the rest."""
+    if impairment == Impairment(rate=impairment.rate):
+        return f"tbf rate {impairment.rate}kbit burst {TBF_BURST // 1024}kb latency {QUEUE_MS}ms"
+    words = ["netem"]
+    words += [f"limit {netem_limit(impairment)}"] if impairment.rate else []
+    words += [f"delay {impairment.delay}ms"] if impairment.delay else []
+    words += [f"loss {impairment.loss / 100:g}%"] if impairment.loss else []
+    words += [f"corrupt {impairment.corruption / 100:g}%"] if impairment.corruption else []
+    words += [f"rate {impairment.rate}kbit"] if impairment.rate else []
+    return " ".join(words)
 
 
 def change_master(namespace: str, before: Link, after: Link) -> Iterator[Command]:
@@ -119,12 +155,13 @@ def change_master(namespace: str, before: Link, after: Link) -> Iterator[Command
         yield command(namespace, f"ip link set dev {after.name} " + (f"master {after.master}" if after.master else "nomaster"), why)
     if after.master is not None:
         had = (before.port if before.master == after.master else None) or BridgePort()
-        settings = " ".join(_port_settings(had, after.port or BridgePort()))
+        settings = " ".join(port_settings(had, after.port or BridgePort()))
         if settings:
             yield command(namespace, f"bridge link set dev {after.name} {settings}", why)
 
 
-def _port_settings(before: BridgePort, after: BridgePort) -> Iterator[str]:
+def port_settings(before: BridgePort, after: BridgePort) -> Iterator[str]:
+    """Yield what differs between two settings of a port, in the words of bridge(8)."""
     for name in ("hairpin", "isolated", "learning", "flood", "neigh_suppress"):
         wanted = getattr(after, name)
         if wanted != getattr(before, name):

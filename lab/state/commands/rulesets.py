@@ -78,7 +78,7 @@ def table_script(found: TableDifference) -> Iterator[str]:
 
 def _same_hook(before: Chain, after: Chain) -> bool:
     """Whether a base chain is called at the same place: then its policy can be changed as it stands."""
-    return (before.type, before.hook, before.priority, before.device) == (after.type, after.hook, after.priority, after.device)
+    return (before.type, before.hook, before.priority, before.devices) == (after.type, after.hook, after.priority, after.devices)
 
 
 def _retyped(found: TableDifference) -> bool:

@@ -125,12 +125,12 @@ class _Step:
         yield from change_tables(name, change.tables)
 
     def _pairs(self) -> Iterator[tuple[Link, Link]]:
-        """Yield links of both sides, before and after; one that is made is down and nobody's port at first."""
+        """Yield links of both sides, before and after; one that is made is down, nobody's port, and sends all it is given at first."""
         made = {link.name: link for link in self.made}
         old = {link.name: link for link in self.kept.links}
         for link in link_commands.in_order_of_need(self.change.after.links):
             if link.name in made:
-                yield replace(link, up=False, master=None, port=None), link
+                yield replace(link, up=False, master=None, port=None, impairment=None), link
             elif link.name in old:
                 yield old[link.name], link
 

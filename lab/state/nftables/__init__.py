@@ -1,7 +1,7 @@
 """nft rule sets: to and from libnftables' JSON, as nft(8) text, and in the one form in which they can be compared."""
 
 from lab.state.nftables.canonical import canonical, canonical_chain, canonical_rule
-from lab.state.nftables.ruleset import from_json, table_objects, to_json
+from lab.state.nftables.ruleset import from_json, table_objects, to_json, with_devices
 from lab.state.nftables.text import expression_text, has_text, rule_text, statement_text, table_text
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "table_objects",
     "table_text",
     "to_json",
+    "with_devices",
 ]

@@ -52,7 +52,8 @@ def canonical_chain(chain: Chain, family: Family) -> Chain:
     rules = tuple(canonical_rule(rule, family) for rule in chain.rules)
     if chain.hook is None:
         return replace(chain, rules=rules)
-    return replace(chain, rules=rules, priority=chain.priority or 0, policy=chain.policy or "accept")
+    devices = tuple(sorted(set(chain.devices)))  # as the kernel lists them
+    return replace(chain, rules=rules, priority=chain.priority or 0, policy=chain.policy or "accept", devices=devices)
 
 
 def canonical_rule(rule: NftRule, family: Family) -> NftRule:

@@ -139,6 +139,11 @@ _PAYLOAD = {
     ("ether", "saddr"): "ether_addr",
     ("ether", "daddr"): "ether_addr",
     ("ether", "type"): "ether_type",
+    ("arp", "saddr ip"): "ipv4_addr",
+    ("arp", "daddr ip"): "ipv4_addr",
+    ("arp", "saddr ether"): "ether_addr",
+    ("arp", "daddr ether"): "ether_addr",
+    ("arp", "operation"): "arp_op",
 }
 _FIB = {"type": "fib_addrtype", "oif": "iface_index", "oifname": "ifname"}
 _CT_ADDRESS = {"ip": "ipv4_addr", "ip6": "ipv6_addr"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,8 +36,8 @@ def chain_object(table: NftTable, chain: Chain) -> dict[str, Any]:
     body: dict[str, Any] = {"family": table.family, "table": table.name, "name": chain.name}
     if chain.hook is not None:
         body |= {"type": chain.type, "hook": chain.hook, "prio": chain.priority or 0, "policy": chain.policy or "accept"}
-    if chain.device is not None:
-        body["dev"] = chain.device
+    if chain.devices:
+        body["dev"] = chain.devices[0] if len(chain.devices) == 1 else list(chain.devices)
     return {"chain": body}
 
 
@@ -122,14 +123,14 @@ def from_json(document: dict[str, Any]) -> tuple[NftTable, ...]:
 
 
 def _read_chain(table: _Table, body: dict[str, Any]) -> None:
-    device = body.get("dev")
+    device = body.get("dev", ())
     table.chains[body["name"]] = Chain(
         body["name"],
         type=body.get("type"),
         hook=body.get("hook"),
         priority=body.get("prio"),
         policy=body.get("policy"),
-        device=device[0] if isinstance(device, list) else device,
+        devices=(device,) if isinstance(device, str) else tuple(device),
     )
 
 
@@ -160,3 +161,32 @@ def _key(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 _READERS = {"chain": _read_chain, "rule": _read_rule, "set": _read_set, "map": _read_map}
+
+
+# -- devices -------------------------------------------------------------------------------------------------------
+
+_OPENING = re.compile(r"(table|chain) .*\{$")
+_DEVICES = re.compile(r"type \S+ hook (?:ingress|egress) device(?:s = \{([^}]*)\}| (\S+)) priority")
+
+
+def with_devices(tables: Iterable[NftTable], text: str) -> tuple[NftTable, ...]:
+    """Return tables with the devices of their chains, which nft 1.0.6 leaves out of its JSON and prints in its `text`."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    where = {"table": "", "chain": ""}
+    for line in map(str.strip, text.splitlines()):
+        opening, devices = _OPENING.match(line), _DEVICES.match(line)
+        if opening is not None:
+            where[opening[1]] = line.removeprefix(opening[1]).removesuffix("{").strip()
+        elif devices is not None:
+            names = (devices[1] or devices[2]).split(",")
+            found[where["table"], where["chain"]] = tuple(name.strip().strip('"') for name in names)
+    return tuple(
+        replace(
+            table,
+            chains=tuple(
+                replace(chain, devices=chain.devices or found.get((f"{table.family} {table.name}", chain.name), ()))
+                for chain in table.chains
+            ),
+        )
+        for table in tables
+    )

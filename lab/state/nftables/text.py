@@ -75,7 +75,13 @@ def _chain_lines(chain: Chain, family: Family) -> list[str]:
 
 def chain_header(chain: Chain) -> str:
     """Return type, hook, priority and policy of a base chain."""
-    device = f' device "{chain.device}"' if chain.device else ""
+    device = (
+        f' device "{chain.devices[0]}"'
+        if len(chain.devices) == 1
+        else f" devices = {{ {', '.join(chain.devices)} }}"
+        if chain.devices
+        else ""
+    )
     return f"type {chain.type} hook {chain.hook}{device} priority {chain.priority or 0}; policy {chain.policy or 'accept'};"
 
 
