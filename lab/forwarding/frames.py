@@ -67,9 +67,9 @@ def _pass_chain(
     t = Transit(journey.world, visit.node, before, iif, oif, hook, link_type=link_type, frame=frame)
     try:
         ruling = evaluate(chain, t)
-        if ruling.verdict == "accept" and before.fragment is not None and not before.alone:
-            if evaluate_later_fragment(chain, t, before).verdict != "accept":
-                raise Undecided("what becomes of the first piece of a packet whose others it drops is not modelled")
+        in_parts = before.fragment is not None and not before.alone
+        if ruling.verdict == "accept" and in_parts and evaluate_later_fragment(chain, t, before).verdict != "accept":
+            raise Undecided("what becomes of the first piece of a packet whose others it drops is not modelled")
     except Undecided as unknown:
         why = f"nft table {chain.table.family} {chain.table.name} sees frames, and {unknown.why}"
         raise Undecided(why, unknown.subject or chain.chain) from None
