@@ -9,7 +9,7 @@
   program it runs gains any (PR_SET_NO_NEW_PRIVS in prctl(2)).
 - It inherits no descriptor but the terminal and none of the caller's variables, and cannot type into the terminal (TIOCSTI).
 - It makes no user namespaces, in which it would have all capabilities, and does not reach the kernel's keys, which belong to users and not
-  to namespaces (keyctl(2)).
+  to namespaces (keyctl(2)); nor does it make sockets that belong to no network namespace, as those of AF_VSOCK, which lead to a hypervisor.
 
 In a lab that an ordinary user started, its root is that user to the machine, and the user namespace holds what all this should leave open.
 In a lab that root started its root is root, and this is all there is.
@@ -20,9 +20,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import socket
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -200,6 +201,7 @@ _CALLS: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
         0xC000003E,
         {
             "ioctl": 16,
+            "socket": 41,
             "clone": 56,
             "setuid": 105,
             "setgid": 106,
@@ -212,6 +214,10 @@ _CALLS: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
             "request_key": 249,
             "keyctl": 250,
             "unshare": 272,
+            "perf_event_open": 298,
+            "bpf": 321,
+            "userfaultfd": 323,
+            "io_uring_setup": 425,
             "clone3": 435,
         },
     ),
@@ -227,10 +233,15 @@ _CALLS: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
             "setresuid": 147,
             "setresgid": 149,
             "setgroups": 159,
+            "socket": 198,
             "add_key": 217,
             "request_key": 218,
             "keyctl": 219,
             "clone": 220,
+            "perf_event_open": 241,
+            "bpf": 280,
+            "userfaultfd": 282,
+            "io_uring_setup": 425,
             "clone3": 435,
         },
     ),
@@ -243,6 +254,8 @@ _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
 _ALLOW: Final = 0x7FFF_0000
 _FAIL: Final = 0x0005_0000
 _X32: Final = 0x4000_0000
+_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET)
+"""Sockets of these belong to a network namespace. Others do not (AF_VSOCK leads to the hypervisor), or have the kernel load modules."""
 _TERMINAL: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: both let a program type into its terminal, to be read by whoever reads there next."""
 
@@ -261,6 +274,10 @@ def _filter(machine: str, *, pretend: bool) -> bytes:
         code += [(_LOAD, 0, 0, _NUMBER), (_ANY_BIT, 0, 1, _X32), (_RETURN, 0, 0, _FAIL | errno.ENOSYS)]
     for name in ("add_key", "request_key", "keyctl"):
         code += _answer(number[name], errno.EPERM)
+    for name in ("bpf", "perf_event_open", "userfaultfd"):  # of no use here, and where mistakes of the kernel were found most
+        code += _answer(number[name], errno.EPERM)
+    code += _answer(number["io_uring_setup"], errno.ENOSYS)  # it makes sockets without the call that is filtered below
+    code += _unless_argument(number["socket"], _FIRST, _FAMILIES, errno.EAFNOSUPPORT)
     code += _answer(number["clone3"], errno.ENOSYS)  # its flags are out of a filter's sight; libc then takes clone
     for name in ("unshare", "clone"):
         code += _if_argument(number[name], _FIRST, _ANY_BIT, int(Namespace.USER))
@@ -290,3 +307,10 @@ def _if_argument(call: int, offset: int, condition: int, value: int) -> Iterator
     """Refuse a call whose argument meets a condition."""
     yield from ((_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, 3, call), (_LOAD, 0, 0, offset), (condition, 0, 1, value))
     yield (_RETURN, 0, 0, _FAIL | errno.EPERM)
+
+
+def _unless_argument(call: int, offset: int, values: Sequence[int], error: int) -> Iterator[Instruction]:
+    """Refuse a call whose argument is none of some values."""
+    yield from ((_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, len(values) + 2, call), (_LOAD, 0, 0, offset))
+    yield from ((_EQUAL, len(values) - place, 0, int(value)) for place, value in enumerate(values))
+    yield (_RETURN, 0, 0, _FAIL | error)

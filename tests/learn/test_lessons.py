@@ -29,7 +29,10 @@ def test_a_learner_never_reads_the_topic_beforehand(name: str) -> None:
 def test_a_lesson_has_wrong_repairs_and_at_least_two_right_ones(name: str) -> None:
     for task in open_lesson(name).head.model.tasks:
         assert sum(repair.passes and not repair.deductions for repair in task.repairs) >= 2
-        assert any(repair.deductions or not repair.passes for repair in task.repairs)
+        wrong = [repair for repair in task.repairs if repair.deductions or not repair.passes]
+        assert wrong
+        assert [repair.repair for repair in wrong if not repair.deductions and repair.hint is None] == [], "what is left to do is said"
+        assert any(repair.hint is not None for repair in task.repairs), "hints that change with the state are tried"
         assert task.clues
 
 
