@@ -6,6 +6,7 @@ translation, tunnels and the way back all count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -148,7 +149,8 @@ def _limit_without(limit: SizeLimit | None, address: IPv4Address) -> SizeLimit |
 
 def _without(text: str, address: IPv4Address) -> str:
     """Put no single address into the text for a whole class."""
-    return text.replace(str(address), "it")
+    own = rf"(?<![\d.]){re.escape(str(address))}"
+    return re.sub(rf"{own}(?![\d/]|\.\d)", "the receiver", re.sub(rf"{own}/32(?!\d)", "its own /32", text))
 
 
 def answer_of(conversation: Conversation) -> Answer:

@@ -72,8 +72,9 @@ def _write(axes: Axes, label: Label, colours: Mapping[str, str], order: int) -> 
         weight="bold" if look.bold else "normal",
         color=colours[look.colour],
         ha={"start": "left", "middle": "center", "end": "right"}[label.anchor],
-        va="center" if label.upright else "baseline",
+        va="baseline",
         rotation=90 if label.upright else 0,
+        rotation_mode="anchor",
         zorder=order,
     )
 

@@ -95,7 +95,7 @@ def _fate(found: Reach, sender: str, name: str, address: IPv4Address, own: IPv4A
         return None
     reason = cell.reason or cell.outcome
     if own is not None:  # one reason for all who share it
-        reason = re.sub(rf"{re.escape(str(own))}(?![\d.])", "the sender", reason)
+        reason = re.sub(rf"(?<![\d.]){re.escape(str(own))}(?!\d|\.\d)", "the sender", reason)
     return _Fate(cell.answer, shown(reason) if cell.answer != "reply" else "")
 
 

@@ -14,7 +14,7 @@ from lab.report.diagram.scene import Box, Element, Label, Layer, Line, Scene
 from lab.report.diagram.underlay import Canvas, segments, underlay
 from lab.state import Namespace, State, Vxlan
 
-_NODE = 150.0
+_NODE = 166.0
 _RAIL = 20.0
 _PODS = 3
 """How many pods are named on a node, before the rest is counted."""
@@ -189,10 +189,10 @@ def _cable_lines(drawn: Canvas, cables: Sequence[Cable], top: float) -> None:
             used[name] = used.get(name, 0) + 1
         ends.sort()
         (x1, y1), (x2, y2) = ends
-        told = f"VXLAN {cable.vni}, UDP {cable.port}: {cable.one} - {cable.other} by {cable.device}"
+        told = f"VXLAN {cable.vni}, UDP {cable.port}: {cable.one} ↔ {cable.other} by {cable.device}"
         points = ((x1, y1), (x1, y), (x2, y), (x2, y2))
         drawn.elements.append(Line(f"cable-{number}", points, "overlay", shown(told), None, f"ns-{cable.one}", f"ns-{cable.other}"))
-        text = shown(f"{cable.one} - {cable.other}: {cable.device}, VXLAN {cable.vni}, UDP {cable.port}")
+        text = shown(f"{cable.one} ↔ {cable.other}: {cable.device}, VXLAN {cable.vni}, UDP {cable.port}")
         drawn.elements.append(Label(x1 + 9, y - 4, shortened(text, max(60.0, x2 - x1 - 16), 10, bold=True), "overlay-name", title=told))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -17,8 +18,9 @@ from lab.api.inputs import open_state
 from lab.api.questions import trace
 from lab.report.diagram import Diagram, Scene, View, drawio, layout, mermaid, stylesheet, svg, text
 from lab.report.diagram.as_image import image
+from lab.report.diagram.scene import Label, Layer
 from lab.report.diagram.topology import topology
-from tests.report.diagram.looking import boxes, elements, labels
+from tests.report.diagram.looking import Area, area_of, boxes, elements, labels
 from tests.report.diagram.networks import HOSTILE, renamed
 
 ROOT = Path(__file__).parents[3]
@@ -139,6 +141,18 @@ def test_images_have_the_same_bytes_and_are_what_they_say(form: str, small_map: 
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "pdf": b"%PDF"}[form])
     assert not re.search(rb"CreationDate|Matplotlib", first)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("anchor", ["start", "middle", "end"])
+def test_in_images_writing_lies_where_the_layout_has_it(anchor: str, upright: bool) -> None:
+    from PIL import Image
+
+    label = Label(150, 150, "cluster-1-dns, c1-gw-a", "axis", anchor, upright=upright)
+    drawn = Image.open(io.BytesIO(image(Scene(300, 300, "", Layer("", "", "", (label,))), scale=1))).convert("L")
+    left, top, right, bottom = drawn.point(lambda grey: 255 if grey < 128 else 0).getbbox() or (0, 0, 300, 300)
+    assert Area(left + 1, top + 1, right - 1, bottom - 1).within(area_of(label))
+    assert max(right - left, bottom - top) > 80
 
 
 def test_the_order_of_hashes_is_in_no_picture() -> None:
