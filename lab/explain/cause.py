@@ -13,6 +13,7 @@ from typing import Final
 from lab.explain.deaths import Death, death_of, last_destination
 from lab.explain.evidence import Testimony, about
 from lab.explain.explanation import Cause, Evidence, Explanation, Responsible
+from lab.explain.kept import explain_kept
 from lab.explain.names import explain_name
 from lab.explain.objects import responsible
 from lab.explain.prediction import expected_result, flow_of
@@ -25,7 +26,7 @@ from lab.explain.turns import another_way, turns_of
 from lab.forwarding import Conversation, Dropped, Network, Reason, Trace, trace
 from lab.forwarding.packet import Address
 from lab.forwarding.results import Purpose, Stage, Unknown
-from lab.probe import Loss, Outcome
+from lab.probe import Loss, Outcome, TcpRequest, UdpRequest
 from lab.state import Link
 
 _NO_TESTIMONY: Final = Testimony()
@@ -47,9 +48,12 @@ def explain(
     named = explain_name(network, outcome) or explain_stray(network, outcome) or explain_proxy(network, outcome, testimony)
     if named is not None:
         return named
-    flow = flow_of(outcome.request)
-    if flow is None or outcome.result == "reply":
+    if outcome.result == "reply":
         return None
+    flow = flow_of(outcome.request)
+    if flow is None:
+        older = isinstance(outcome.request, TcpRequest | UdpRequest) and outcome.request.over
+        return (explain_kept(network, outcome) or _from_what_was_seen(outcome, ())) if older else None
     predicted = trace(network, flow) if conversation is None else conversation
     world = _likeliest(predicted, outcome)
     doubts = tuple(_doubts(world, outcome))

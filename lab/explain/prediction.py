@@ -16,16 +16,16 @@ _KINDS: Final = {"reply": "reply", "refused": "refused", "error": "unreachable",
 
 
 def flow_of(request: Request) -> Flow | None:
-    """Return what a probe sends as the model calls it, None for one that is more than a flow."""
+    """Return what a probe sends as the model calls it, None for one that is more than a flow, or goes on with one that is older."""
     match request:
         case PingRequest(target=target):
             return Flow(
                 request.source, target, "icmp", size=_headers(target) + request.size, df=request.df, ttl=request.ttl, mark=request.mark
             )
-        case TcpRequest(target=target, stray=False):
+        case TcpRequest(target=target, stray=False, over=""):
             answer = ip_header(target) + TCP_HEADER + request.answer if request.answer else None
             return Flow(request.source, target, "tcp", request.port, answer_size=answer, mark=request.mark)
-        case UdpRequest(target=target):
+        case UdpRequest(target=target, over=""):
             return Flow(request.source, target, "udp", request.port, size=_headers(target) + request.size, df=request.df, mark=request.mark)
     return None
 

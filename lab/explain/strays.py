@@ -25,10 +25,10 @@ def explain_stray(network: Network, outcome: Outcome) -> Explanation | None:
     flow = flow_of(replace(request, stray=False))
     assert flow is not None
     conversation = trace(network, flow)
-    translated = _translated(conversation)
-    if translated is None:
+    found = translated(conversation)
+    if found is None:
         return None
-    here, server = translated
+    here, server = found
     came = next((s for s in outcome.sightings if (s.part, s.namespace, s.source) == ("answer", request.source, server.destination)), None)
     if came is None or came.source == request.target:
         return None
@@ -51,7 +51,7 @@ def explain_stray(network: Network, outcome: Outcome) -> Explanation | None:
     return Explanation(request, outcome.result, cause=cause, sender=(sender,))
 
 
-def _translated(conversation: Conversation) -> tuple[str, Packet] | None:
+def translated(conversation: Conversation) -> tuple[str, Packet] | None:
     """Return where the request's destination was translated, and the request as it was then."""
     for hop, step in conversation.request.steps:
         before, after = step.before, step.after

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import selectors
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from lab.kernel.packet import Packet
 from lab.kernel.sandbox import Sandbox
+from lab.probe.kept import Conversation, Kept
 from lab.probe.outcome import IcmpError, Result
 from lab.probe.request import Address, PingRequest, Request, TcpRequest, TracerouteRequest, UdpRequest
 from lab.probe.track import Tracker, cookie
@@ -23,6 +25,8 @@ IP_PMTUDISC_DONT: Final = 0
 IP_PMTUDISC_DO: Final = 2
 IPV6_DONTFRAG: Final = 62
 UNREACHABLE_ERRNOS: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.ENONET})
+_REFUSED: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOPROTOOPT, errno.EPIPE})
+"""What a connection fails with whose other end has sent a reset; EPIPE is for who writes after it has been read."""
 TRACEROUTE_PORT: Final = 33434
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
@@ -52,6 +56,8 @@ class Context:
     sandbox: Sandbox
     tracker: Tracker
     selector: selectors.DefaultSelector
+    kept: Kept = field(default_factory=Kept)
+    """The conversations that go on after their probes."""
 
     def open(self, client: Client, namespace: str, target: Address, kind: int) -> socket.socket:
         """Open a non-blocking socket in a namespace for talking to `target`, registered for reading by `client`."""
@@ -59,6 +65,18 @@ class Context:
         opened.setblocking(False)
         self.selector.register(opened, READ, client)
         return opened
+
+    def resume(self, client: Client, request: TcpRequest | UdpRequest) -> socket.socket | None:
+        """Go on with the conversation that a request names, registered for reading by `client`; None when there is none."""
+        conversation = self.kept.take(request)
+        if conversation is None:
+            return None
+        with suppress(OSError):  # nothing has come, or the connection's end has: whoever reads next is told
+            while conversation.socket.recv(65536, socket.MSG_PEEK):
+                conversation.socket.recv(65536)
+        self.tracker.resume(client.number, conversation.openings)
+        self.selector.register(conversation.socket, READ, client)
+        return conversation.socket
 
 
 def family_of(target: Address) -> socket.AddressFamily:
@@ -181,7 +199,15 @@ class TcpClient:
     _selector: selectors.DefaultSelector | None = None
 
     def start(self, context: Context, port: IcmpPort) -> None:
-        """Send the SYN from a port of which the tracker knows."""
+        """Send the SYN from a port of which the tracker knows, or the request over a connection that is open."""
+        if self.request.over:
+            self._socket = context.resume(self, self.request)
+            if self._socket is None:
+                self.answer = Answer("error")
+                return
+            self.connected = True
+            self.ask()
+            return
         opened = context.open(self, self.request.source, self.request.target, socket.SOCK_STREAM)
         self._socket, self._selector = opened, context.selector
         context.selector.modify(opened, WRITE, self)
@@ -195,13 +221,13 @@ class TcpClient:
     def ready(self, events: int) -> None:
         """Write the request once connected, then read."""
         assert self._socket is not None
-        assert self._selector is not None
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._fail(code)
             return
         try:
             if events & WRITE:
+                assert self._selector is not None
                 self.connected = True
                 self._selector.modify(self._socket, READ, self)
                 if not self.request.stray:
@@ -222,8 +248,9 @@ class TcpClient:
         assert self._socket is not None
         self.asked = True
         query = b"/?bytes=%d" % self.request.answer if self.request.answer else b"/"
+        then = b"keep-alive" if self.request.keep or self.request.over else b"close"
         try:
-            self._socket.send(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (query, str(self.request.target).encode()))
+            self._socket.send(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n\r\n" % (query, str(self.request.target).encode(), then))
         except OSError as error:
             self._fail(error.errno or errno.EIO)
 
@@ -236,17 +263,20 @@ class TcpClient:
             self.answer.icmp = error
 
     def close(self, context: Context) -> None:
-        """Close the connection, with a reset rather than a farewell that the next probes would see."""
+        """Close the connection, with a reset rather than a farewell that the next probes would see, unless it is to be kept."""
         if self._socket is not None:
             context.selector.unregister(self._socket)
+            if (self.request.keep or self.request.over) and self.connected:
+                context.kept.put(self.request, Conversation(self._socket, context.tracker.openings(self.number)))
+                self._socket = None
+                return
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self._socket.close()
             self._socket = None
 
     def _fail(self, code: int) -> None:
         if self.answer.result is None:
-            refused = code in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOPROTOOPT)
-            self.answer.result = "refused" if refused else failed(OSError(code, "")).result
+            self.answer.result = "refused" if code in _REFUSED else failed(OSError(code, "")).result
             self.answer.errno = code
 
 
@@ -260,14 +290,21 @@ class UdpClient:
     _socket: socket.socket | None = None
 
     def start(self, context: Context, port: IcmpPort) -> None:
-        """Send the datagram."""
-        self._socket = context.open(self, self.request.source, self.request.target, socket.SOCK_DGRAM)
-        discover_path_mtu(self._socket, df=self.request.df)
-        _mark(self._socket, self.request.mark)
+        """Send the datagram, from a new port or from that of a conversation."""
         context.tracker.datagram(self.number, (self.request.port,))
         payload = cookie(self.number).ljust(self.request.size, b"\xaa")
+        if self.request.over:
+            self._socket = context.resume(self, self.request)
+            if self._socket is None:
+                self.answer = Answer("error")
+                return
+        else:
+            self._socket = context.open(self, self.request.source, self.request.target, socket.SOCK_DGRAM)
+            discover_path_mtu(self._socket, df=self.request.df)
+            _mark(self._socket, self.request.mark)
         try:
-            self._socket.connect((str(self.request.target), self.request.port))
+            if not self.request.over:
+                self._socket.connect((str(self.request.target), self.request.port))
             self._socket.send(payload)
         except OSError as error:
             self.answer = failed(error)
@@ -294,10 +331,13 @@ class UdpClient:
             self.answer.result, self.answer.icmp = icmp_result(error), error
 
     def close(self, context: Context) -> None:
-        """Close the socket."""
+        """Close the socket, unless it is to be kept."""
         if self._socket is not None:
             context.selector.unregister(self._socket)
-            self._socket.close()
+            if self.request.keep or self.request.over:
+                context.kept.put(self.request, Conversation(self._socket))
+            else:
+                self._socket.close()
             self._socket = None
 
 

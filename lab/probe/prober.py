@@ -18,6 +18,7 @@ from lab.kernel.neighbour_table import neighbour_table_overflows
 from lab.kernel.sandbox import Sandbox
 from lab.probe.clients import READ, Client, Context, PingClient, TcpClient, TracerouteClient, UdpClient
 from lab.probe.icmp import IcmpSocket
+from lab.probe.kept import Kept
 from lab.probe.observe import Observation, Observer
 from lab.probe.outcome import Outcome, Part
 from lab.probe.programs import DnsClient, HttpClient
@@ -63,6 +64,8 @@ class Prober:
     recorder: Records | None = None
     """Keeps all that is seen, where somebody wants it."""
     read_overflows: Callable[[], int] = neighbour_table_overflows
+    kept: Kept = field(default_factory=Kept)
+    """The conversations that probes left open, for later probes to go on with."""
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def run(self, state: State, requests: Sequence[Request]) -> tuple[Outcome, ...]:
@@ -76,7 +79,7 @@ class Prober:
         watch = Watch(self.observer, tracker, ports, tap, KernelSigns(self.sandbox, self.asks), Waiting.of(state))
         before, missed, overflows = self.read_counters(), self.observer.lost, self.read_overflows()
         with selectors.DefaultSelector() as selector:
-            context = Context(self.sandbox, tracker, selector)
+            context = Context(self.sandbox, tracker, selector, self.kept)
             sources = {key: IcmpSocket(context, *key) for key in dict.fromkeys(map(_icmp_socket, requests))}
             try:
                 for some in batched(clients):

@@ -25,7 +25,8 @@ class PingRequest:
 class TcpRequest:
     """A TCP connection, a short request and its answer of at least `answer` bytes.
 
-    `stray`: before the request, a segment far outside the window is sent where the server is.
+    `stray`: before the request, a segment far outside the window is sent where the server is. `keep`: the connection stays open under this
+    name; `over`: the request goes over the connection that is kept under this name, between the same two and to the same port.
     """
 
     source: str
@@ -34,11 +35,16 @@ class TcpRequest:
     mark: int = 0
     answer: int = 0
     stray: bool = False
+    keep: str = ""
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UdpRequest:
-    """One UDP datagram of `size` bytes and its echo."""
+    """One UDP datagram of `size` bytes and its echo.
+
+    `keep`: its socket, with the port it sends from, stays open under this name; `over`: it is sent from the socket that is kept so.
+    """
 
     source: str
     target: Address
@@ -46,6 +52,8 @@ class UdpRequest:
     size: int = 32
     df: bool = False
     mark: int = 0
+    keep: str = ""
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Responder:
 
     sandbox: Sandbox
     listening: dict[Key, tuple[Listener, tuple[socket.socket, ...]]] = field(default_factory=dict)
+    accepted: dict[Key, set[socket.socket]] = field(default_factory=dict)
+    """The connections of TCP listeners. They end with the listener, as they do when a server's process ends."""
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
     _wake: tuple[socket.socket, socket.socket] = field(default_factory=socket.socketpair)
     _thread: threading.Thread | None = None
@@ -88,10 +90,10 @@ class Responder:
         return server
 
     def silence(self, namespace: str, name: str) -> None:
-        """Close a listener's sockets."""
+        """Close a listener's sockets, and the connections it has accepted."""
         _, servers = self.listening.pop((namespace, name), (None, ()))
-        for server in servers:
-            self._unregister(server)
+        for opened in (*servers, *self.accepted.pop((namespace, name), ())):
+            self._unregister(opened)
 
     def close(self) -> None:
         """Stop answering and close every socket."""
@@ -117,11 +119,15 @@ class Responder:
         self._wake[1].send(b"!")
 
     def _unregister(self, opened: socket.socket) -> None:
+        self._end(opened)
+        self._wake[1].send(b"!")
+
+    def _end(self, opened: socket.socket) -> None:
+        """Close a socket. The thread that answers calls this itself, and must not wait for itself to take note."""
         with self._lock:
             if opened.fileno() >= 0:
                 self._selector.unregister(opened)
                 opened.close()
-        self._wake[1].send(b"!")
 
 
 @dataclass(slots=True)
@@ -139,8 +145,11 @@ class _Accepting:
             return
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_ANSWER * 4)  # the kernel counts more than the bytes
-        answer = _Conversation(self.responder, self.namespace, self.listener.behaviour, client[:2])
-        self.responder._selector.register(connection, selectors.EVENT_READ, answer)
+        with self.responder._lock:
+            connections = self.responder.accepted.setdefault((self.namespace, self.listener.name), set())
+            connections.add(connection)
+            answer = _Conversation(self.responder, self.namespace, self.listener.behaviour, client[:2], connections)
+            self.responder._selector.register(connection, selectors.EVENT_READ, answer)
 
 
 @dataclass(slots=True)
@@ -151,6 +160,8 @@ class _Conversation:
     namespace: str
     behaviour: str
     client: tuple[str, int]
+    connections: set[socket.socket]
+    """Those of its listener, of which it is one until it ends."""
     received: bytearray = field(default_factory=bytearray)
 
     def __call__(self, connection: socket.socket) -> None:
@@ -163,8 +174,8 @@ class _Conversation:
             return
         except OSError:  # reset by the client, or the way back is gone: there is nobody to tell
             pass
-        self.responder._selector.unregister(connection)
-        connection.close()
+        self.connections.discard(connection)
+        self.responder._end(connection)
 
     def _answer(self, connection: socket.socket, data: bytes) -> None:
         if self.behaviour == "echo":

@@ -8,7 +8,7 @@ sender. An ICMP error belongs to the probe whose packet it quotes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lab.kernel.packet import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TcpFlags
@@ -45,7 +45,7 @@ class Tracker:
     _ports: dict[int, frozenset[int]] = field(default_factory=dict)
     _transactions: dict[bytes, int] = field(default_factory=dict)
     _openings: dict[tuple[str, int], int] = field(default_factory=dict)
-    _sequences: dict[int, list[_Opening]] = field(default_factory=dict)
+    _sequences: dict[int, list[Opening]] = field(default_factory=dict)
 
     def echo(self, probe: int, identifier: int, sequence: int) -> None:
         """Expect an echo request and reply: known by its cookie, or, too short for one, by what NAT may change."""
@@ -64,6 +64,15 @@ class Tracker:
     def connection(self, probe: int, namespace: str, port: int) -> None:
         """Expect a TCP connection from a local port of a namespace."""
         self._openings[namespace, port] = probe
+
+    def openings(self, probe: int) -> tuple[Opening, ...]:
+        """Return what was learned of a probe's connection when it began."""
+        return tuple(opening for entries in self._sequences.values() for opening in entries if opening.probe == probe)
+
+    def resume(self, probe: int, openings: Iterable[Opening]) -> None:
+        """Expect further packets of a connection that began with these, now as another probe's."""
+        for opening in openings:
+            self._learn(replace(opening, probe=probe))
 
     def identify(self, namespace: str, data: bytes, look: Glance) -> tuple[int, Part] | None:
         """Return whose packet this is and which part of the probe, or None when it is no probe's."""
@@ -110,7 +119,7 @@ class Tracker:
         if learns and flags & (_SYN | _ACK) == _SYN:
             opener = self._openings.get((namespace, ports(data, look)[0]))
             if opener is not None:
-                self._learn(_Opening(opener, sequence, timestamps(data, look)))
+                self._learn(Opening(opener, sequence, timestamps(data, look)))
         probe = self._by_sequence(sequence, data, look, echoed=False)
         if probe is not None:
             return (probe, "request")
@@ -120,7 +129,7 @@ class Tracker:
                 return (probe, "answer")
         return None
 
-    def _learn(self, opening: _Opening) -> None:
+    def _learn(self, opening: Opening) -> None:
         entries = self._sequences.setdefault(opening.sequence // _WINDOW, [])
         if opening not in entries:
             entries.append(opening)
@@ -136,7 +145,7 @@ class Tracker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
+class Opening:
     """The SYN of a probe: its sequence number, and its timestamps (RFC 7323), which keep it apart from another's nearby."""
 
     probe: int

@@ -253,7 +253,9 @@ class Watch:
 
 def _transfers(client: Client) -> bool:
     """Whether a client waits for data over an open connection, or has not asked for them yet."""
-    return isinstance(client, TcpClient) and client.connected and (client.request.answer > 0 or not client.asked)
+    if not isinstance(client, TcpClient) or not client.connected:
+        return False
+    return client.request.answer > 0 or bool(client.request.over) or not client.asked
 
 
 def _sighting(seen: Seen, part: Part, data: bytes, look: Glance) -> Sighting:

@@ -72,7 +72,7 @@ def stages(scenario: Scenario) -> Iterator[Stage]:
         for index, step in enumerate(phase.then):
             step_path = (*path, "then", index)
             past = past.followed_by(step, step_path)
-            yield Stage(name, step.title, step_path, past, step, keep_connections=False)
+            yield Stage(name, step.title, step_path, past, step, step.keep_connections)
         reached[name] = past
 
 

@@ -113,9 +113,25 @@ def _request(expectation: ProbeExpectation | Traceroute, source: str, address: A
         case Ping():
             return PingRequest(source, address, expectation.size, expectation.df)
         case Tcp():
-            return TcpRequest(source, address, expectation.port, answer=expectation.bytes or 0, stray=expectation.stray)
+            return TcpRequest(
+                source,
+                address,
+                expectation.port,
+                answer=expectation.bytes or 0,
+                stray=expectation.stray,
+                keep=expectation.keep or "",
+                over=expectation.over or "",
+            )
         case Udp():
-            return UdpRequest(source, address, expectation.port, expectation.size, expectation.df)
+            return UdpRequest(
+                source,
+                address,
+                expectation.port,
+                expectation.size,
+                expectation.df,
+                keep=expectation.keep or "",
+                over=expectation.over or "",
+            )
     return TracerouteRequest(source, address)
 
 
@@ -207,6 +223,8 @@ def _kind(request: Request) -> str:
 def seen_in_words(outcome: Outcome) -> str:
     """Say what a probe's sender saw, and where the probe ended if it did."""
     text: str = outcome.result
+    if isinstance(outcome.request, TcpRequest | UdpRequest) and outcome.request.over and outcome.result == "error" and not outcome.errno:
+        return f"nothing is open as {outcome.request.over!r}: the probe that was to keep it failed"
     if outcome.icmp is not None and outcome.result != "reply":
         text = f"{outcome.icmp.name} from {outcome.icmp.source}"
     elif outcome.status is not None:

@@ -70,6 +70,8 @@ class RunningLab:
         """Bring the lab to a state by the difference from what it is in, then take the actions only a running lab can take."""
         if self.mininet is not None:
             self.mininet.prepare(state, self.engine)
+        if self._prober is not None:
+            self._prober.kept.forget(state.namespaces)
         self.engine.apply(state)
         self.target = state
         self.services.start_all()
@@ -136,6 +138,7 @@ class RunningLab:
         if self._prober is None:
             assert self._observer is not None, "a lab is probed after it has reached a state"
             self._prober = Prober(self.sandbox, self._observer, self.counters, asks=self.engine.asks_for_neighbours, recorder=self.recorder)
+            self._closing.callback(self._prober.kept.close)
         return self._prober
 
     def _act(self, name: str, action: Live) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from lab.errors import InputError, InputErrors, Place, did_you_mean, quoted
 from lab.spec.changes import PROGRAMS, ChangeItem
 from lab.spec.check_expectation import check_expectation
+from lab.spec.check_kept import check_kept
 from lab.spec.document import Path
 from lab.spec.events import Event, EventItem, NodeAdded
 from lab.spec.findings import dangling, sysctl_value
@@ -24,7 +25,7 @@ def check_scenario(loaded: Loaded[Scenario], topologies: Mapping[str, Topology])
 
     `topologies` is the topology of every phase.
     """
-    mistakes = [*_phases(loaded, topologies), *_comparison(loaded)]
+    mistakes = [*_phases(loaded, topologies), *check_kept(loaded, topologies), *_comparison(loaded)]
     if mistakes:
         raise InputErrors(mistakes)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lab.spec.values import AnyAddress, DnsName, Hop, InterfaceName, Line, Many, Model, Pair, Port, Selector, Url
+from lab.spec.values import AnyAddress, DnsName, Hop, InterfaceName, Line, Many, Model, Name, Pair, Port, Selector, Url
 
 Result = Literal["reply", "refused", "unreachable", "stalled", "silence", "error"]
 IcmpCode = Literal[
@@ -104,10 +104,24 @@ class Tcp(ProbeExpectation):
     bytes: Annotated[int, Field(ge=1, le=100000)] | None = None
     """How many bytes of answer are asked for. `stalled` is a connection that is open and whose data do not come. By default a few hundred;
     from 1500 on they are segments of full size."""
+    keep: Name | None = None
+    """Keeps each connection open under this name after the probe, for `over` in a later phase or step."""
+    over: Name | None = None
+    """Asks over the connections that an earlier `tcp` keeps under this name, between the same pairs, instead of opening new ones. An answer
+    is a `reply`, a reset is `refused`, and `stalled` is when neither comes."""
     stray: bool = False
     """Whether the server's kernel, once the connection is open, is made to send one segment that lies far outside the window."""
     errno: Literal["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EINVAL"] | None = None
     """What connect(2) fails with."""
+
+    @model_validator(mode="after")
+    def _is_one_connection(self) -> Tcp:
+        if self.keep is not None and self.result != "reply":
+            raise ValueError("a connection that is kept has to be open: `keep` goes with `result: reply`")
+        if self.stray and self.over is not None:
+            raise ValueError("`stray` is sent when a connection opens, and that of `over` is open")
+        _keeps_or_goes_on(self)
+        return self
 
 
 class Udp(ProbeExpectation):
@@ -119,6 +133,22 @@ class Udp(ProbeExpectation):
     """Bytes of data in the datagram."""
     df: bool = False
     """Whether routers may not fragment it."""
+    keep: Name | None = None
+    """Keeps each sender's socket, and with it the port it sends from, under this name, for `over` in a later phase or step. Whether an
+    answer came does not matter."""
+    over: Name | None = None
+    """Sends from the sockets that an earlier `udp` keeps under this name, between the same pairs: to every machine on the way it is the
+    same flow. By default each datagram comes from a port of its own."""
+
+    @model_validator(mode="after")
+    def _is_one_flow(self) -> Udp:
+        _keeps_or_goes_on(self)
+        return self
+
+
+def _keeps_or_goes_on(probe: Tcp | Udp) -> None:
+    if probe.keep is not None and probe.over is not None:
+        raise ValueError("either `keep` or `over`: what a probe goes `over` stays kept")
 
 
 class Http(Model):

@@ -15,6 +15,8 @@ class Step(Model):
 
     title: Line
     """One line for people."""
+    keep_connections: bool = False
+    """Whether connection tracking, neighbours and path MTUs of what ran before survive."""
     events: Many[EventItem] = ()
     """What happens to the clusters, in order."""
     changes: Many[ChangeItem] = ()

@@ -33,6 +33,7 @@ NAMED = {
     "calicoctl-2149 broken": "IPPool default-pool 192.168.0.0/16 in node-1",
     "flannel-vagrant broken": "FDB entry 02:38:85:89:9f:2b dev flannel.1 dst 10.0.2.15 in vm-1",
     "k8s-20475 broken": "link vetha7a3e029 mtu 1450 in node-1",
+    "k8s-48370 broken": "tracked connection udp 10.96.0.101:53 without translation in node-1",
     "k8s-74839 broken": "no nft rule ct state invalid drop in node-1",
     "kops-710 broken": "route 172.17.0.0/16 dev docker0 in node-1",
     "kube-router-685 broken": "nft rule ip forwarding forward: ip daddr 10.104.10.66 meta l4proto icmp counter drop "
