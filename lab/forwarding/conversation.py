@@ -200,8 +200,12 @@ def _time_out(progress: _Progress) -> list[Sending]:
     """TCP repeats what was not acknowledged: in smaller segments where the path MTU has become smaller meanwhile, or as it was.
 
     It is one segment, not a train of them, so every device looks at its length. Where the network has learned nothing new about its
-    ways meanwhile the repetition would end as the first did, and is left out.
+    ways meanwhile the repetition would end as the first did, and is left out. Before all that goes the last segment, the shortest, which
+    matters where the server has closed the connection: it says so (`tcp_send_loss_probe`).
     """
+    if progress.server_gone and progress.several and progress.asked is not None and progress.outcome is None:
+        asked, progress.asked = progress.asked, None
+        return [_last_segment(progress, asked)]
     if progress.lost is None or progress.outcome is not None or progress.tries + progress.answer_tries > MOST_TRIES:
         return []
     (sending, known), progress.lost = progress.lost, None
@@ -218,6 +222,14 @@ def _time_out(progress: _Progress) -> list[Sending]:
         progress.answer_tries += 1
         progress.answer = again.packet
     return [again]
+
+
+def _last_segment(progress: _Progress, asked: Sending) -> Sending:
+    """Return the last of the segments of a question."""
+    packet = asked.packet
+    headers = packet.header + TCP_HEADER + DATA_OPTIONS
+    rest = (size_of(progress.flow) - headers) % (packet.size - headers) or packet.size - headers
+    return replace(asked, packet=packet._replace(size=headers + rest, train=False))
 
 
 def _local_failure(progress: _Progress, sending: Sending, verdict: Dropped, traced: Trace) -> None:

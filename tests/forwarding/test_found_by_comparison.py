@@ -234,6 +234,20 @@ def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> No
     assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
 
 
+def test_the_last_segment_of_a_question_finds_out_that_the_server_has_closed(net: Any) -> None:
+    """y has not seen the SYN: the answer to it passes as it is, and what follows is masqueraded, which a resets, and so y resets b.
+
+    The question's train of two segments got to b. Repeated as one segment it would not; its last segment, of 72 bytes, does.
+    """
+    net.node("a").router("x").router("y").node("b").wire("a:x 10.1.0.2/24", "x:in 10.1.0.1/24").wire("x:out 10.2.0.1/24", "b:x 10.2.0.2/24")
+    net.wire("b:y 10.3.0.2/24", "y:in 10.3.0.1/24").wire("y:out 10.4.0.1/24", "a:y 10.4.0.2/24").listen("b", "tcp", 80)
+    net.route("a", "10.2.0.0/24 via 10.1.0.1 dev x", "10.3.0.0/24 via 10.4.0.1 dev y").route("b", "10.1.0.0/24 via 10.3.0.1 dev y")
+    net.route("y", "10.1.0.0/24 via 10.4.0.2 dev out", "10.2.0.0/24 via 10.3.0.2 dev in")
+    net.chain("y", "postrouting", (Match(Meta("l4proto"), "tcp"), Nat("masquerade")), type="nat", priority=100)
+    net.builder["b"].change_link("x", mtu=1000)
+    assert net.trace("a", "10.2.0.2", "tcp", size=1520).outcome.kind == "refused"
+
+
 def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:
     row.listen("b", "tcp", 80).chain("b", "output", (Match(Payload("ip", "length"), 500, ">"), DROP))
     assert [traced.purpose for traced in row.trace("a", "10.2.0.2", "tcp", size=600).traces].count("answer") == 1
