@@ -186,6 +186,10 @@ def _too_long(network: Network, found: Trace, verdict: Dropped, thing: Responsib
     return Death(verdict.text or verdict.reason.text, thing, f"an MTU of {size}, or a packet that may be fragmented")
 
 
+def _gateways(network: Network, here: str, route: Route) -> set[Address]:
+    return {hop.via for hop in network.state[here].ways(route) if hop.via is not None}
+
+
 def _route_taken(hop: Hop | None) -> Route | None:
     for step in reversed(hop.steps if hop is not None else ()):
         if isinstance(step.decision, InputRoute | OutputRoute) and isinstance(step.decision.subject, Route):
@@ -206,7 +210,7 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
     asked = resolution.asked.verdict if resolution.asked is not None else None
     said = f"nobody answers for {address} on {device}"
     if owner is None:
-        if route is not None and route.via == address:
+        if route is not None and address in _gateways(network, here, route):
             return Death(
                 f"{said}: no namespace has that address, the next hop of {describe_route(route)}",
                 responsible(network, here, route),
@@ -247,10 +251,10 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
             nowhere = missing(asked.namespace, "FDB entry", f"on {asked.device} that the question would follow")
             return Death(f"{said}: {asked.text}", nowhere, f"an FDB entry of {asked.device} for 00:00:00:00:00:00")
     elsewhere = isinstance(asked, Dropped) and asked.namespace == here
-    if route is not None and route.via is None and elsewhere:  # the question could go nowhere: the owner is on no link of that device
+    if route is not None and not _gateways(network, here, route) and elsewhere:  # nowhere to go: the owner is on no link of that device
         text = f"{said}, where {describe_route(route)} takes it to be; {owner} has it elsewhere, on {device_of(network, owner, address)}"
         return Death(text, responsible(network, here, route), f"no such route for {address}")
-    thing = responsible(network, here, route) if route is not None and route.via == address else None
+    thing = responsible(network, here, route) if route is not None and address in _gateways(network, here, route) else None
     theirs = device_of(network, owner, address)
     if thing is None and theirs is not None:
         thing = missing(here, "neighbour", f"{address} on {device}")

@@ -81,7 +81,7 @@ def another_way(network: Network, request: Trace, answer: Trace) -> Turn | None:
     for hop in answer.hops:
         for step in hop.steps:
             route, device = _default_taken(network, hop, step), came.get(hop.namespace)
-            if route is not None and device not in (None, route.device):
+            if route is not None and device not in (None, *(way.device for way in network.state[hop.namespace].ways(route))):
                 text = f"the {answer.purpose} leaves by {describe_route(route)}, though the request came in by {device}"
                 return Turn(hop.namespace, step.stage, text, responsible(network, hop.namespace, route), missed=True)
     return None

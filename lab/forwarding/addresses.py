@@ -48,6 +48,9 @@ def preferred_source(node: Node, answer: Lookup, device: str, via: Address | Non
     if route is not None and isinstance(route.source, IPv4Address):
         return route.source
     scope = GLOBAL_SCOPE if route is None else SCOPES[route.scope]
+    if route is not None and route.nexthop is not None:
+        # The kernel chose when the nexthop object was made, by the scope that a route through it would have (`nh_create_ipv4`).
+        scope = LINK_SCOPE if via is None else LINK_SCOPE - 1
     return select_address(node, device, 0 if via is None else int(via), scope)
 
 

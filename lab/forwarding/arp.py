@@ -74,6 +74,8 @@ class Resolution:
 def resolve(journey: Journey, node: Node, device: str, address: Address, packet: Packet) -> Resolution:
     """Find the MAC of a next hop: a stated entry, a learned one, or by asking. Raises Undecided where the answer is."""
     link = node.links[device]
+    if address.version == 6:
+        raise Undecided("an IPv4 packet to a next hop of IPv6 is not modelled")
     if isinstance(link.kind, Tun):
         raise Undecided(f"what the process behind {device} does is not modelled", link)
     stated = node.neighbours.get((device, int(address)))

@@ -14,8 +14,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NamedTuple
 
 from lab.forwarding.unknown import Undecided
-from lab.state import UNKNOWN, NextHop, Route, Rule, Table
+from lab.state import UNKNOWN, NextHop, NextHopObject, Route, Rule, Table
 from lab.state.objects import RouteType
+from lab.state.ways import leads_into_blackhole, ways_of, without_lost
 
 Version = Literal[4, 6]
 Errno = Literal["ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EADDRNOTAVAIL"]
@@ -76,6 +77,8 @@ class Entry:
     tos: int
     error: Errno | None
     exits: tuple[Exit, ...]
+    type: RouteType = "unicast"
+    """That of the route, or blackhole where the nexthop object it names is one."""
 
     @property
     def length(self) -> int:
@@ -160,13 +163,27 @@ def _alias_order(entry: Entry) -> tuple[int, int, int]:
 class Fib:
     """All tables and rules of a namespace, for one version of IP."""
 
-    def __init__(self, routes: Iterable[Route], rules: Iterable[Rule], devices: Mapping[str, Device], version: Version = 4) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        rules: Iterable[Rule],
+        devices: Mapping[str, Device],
+        version: Version = 4,
+        nexthops: Iterable[NextHopObject] = (),
+    ) -> None:
         self.version: Version = version
+        # The kernel has removed nexthop objects over devices without a carrier, and the routes that name them.
+        self._nexthops = without_lost(nexthops, {name for name, device in devices.items() if not (device.up and device.carrier)})
+        self.objects = {thing.id: thing for thing in self._nexthops}
         self.bits = 32 if version == 4 else 128
         self._devices = devices
         self._given = tuple(routes)
         self.rules = tuple(sorted((rule for rule in rules if rule.family == version), key=lambda rule: rule.priority))
-        entries = [_compile(route, devices) for route in self._given if route.destination.version == version]
+        entries = [
+            _compile(route, devices, self.objects)
+            for route in self._given
+            if route.destination.version == version and (route.nexthop is None or route.nexthop in self.objects)
+        ]
         self.custom_rules = not only_default_rules(self.rules, version)
         self.dissects = any(r.iif != "lo" and (r.ip_protocol or r.source_ports or r.destination_ports) for r in self.rules)
         """Whether lookups for packets on their way are told protocol and ports."""
@@ -194,11 +211,12 @@ class Fib:
 
     def with_route(self, old: Route, new: Route) -> Fib:
         """Return the same tables with one route replaced."""
-        return Fib((new if route is old else route for route in self._given), self.rules, self._devices, self.version)
+        return Fib((new if route is old else route for route in self._given), self.rules, self._devices, self.version, self._nexthops)
 
     def with_rule(self, old: Rule, new: Rule) -> Fib:
         """Return the same tables with one rule replaced."""
-        return Fib(self._given, (new if rule is old else rule for rule in self.rules), self._devices, self.version)
+        rules = (new if rule is old else rule for rule in self.rules)
+        return Fib(self._given, rules, self._devices, self.version, self._nexthops)
 
     def lookup(self, query: Query, *, ignore_linkstate: bool = False) -> Lookup:
         """Answer a query as `fib_lookup` does (include/net/ip_fib.h). Raises Undecided at an l3mdev rule."""
@@ -261,17 +279,21 @@ class Fib:
     def in_table(self, table: TableIndex, query: Query, rule: Rule | None, ignore_linkstate: bool) -> Lookup | None:
         """Return what a table says, or None where it has nothing (or says throw), so that the search goes on."""
         tos = query.tos & ROUTING_TOS
+        missed: int | None = None
         for entry in table.matching(query.destination):
-            if entry.tos and entry.tos != tos:
+            if (entry.tos and entry.tos != tos) or entry.network == missed:
                 continue
             route = entry.route
             if route.type == "throw":
                 return None
             if entry.error is not None:
-                return Lookup(query, route.type, entry.error, rule, route, (), self)
+                return Lookup(query, entry.type, entry.error, rule, route, (), self)
             exits = self.usable(entry, query, ignore_linkstate)
             if exits:
                 return Lookup(query, route.type, None, rule, route, exits, self)
+            if route.nexthop is not None and self.version == 4:
+                # `fib_table_lookup` leaves the whole leaf then, in which routes to other prefixes of this address are as well.
+                missed = entry.network
         return None
 
     def usable(self, entry: Entry, query: Query, ignore_linkstate: bool) -> tuple[Exit, ...]:
@@ -286,6 +308,10 @@ class Fib:
             and (query.oif is None or way.device == query.oif)
             and (way.carrier or ignore_linkstate or way.device not in self._ignore_linkdown)
         )
+
+    def devices_of(self, route: Route) -> tuple[str | None, ...]:
+        """Return the devices a route may lead out by, usable or not (`fib_info_nh_uses_dev`)."""
+        return tuple(hop.device for hop in ways_of(route, self.objects))
 
     def local_type(self, address: int, device: str | None = None) -> str:
         """Return what kind of address this is here, by the local table alone (`inet_dev_addr_type`)."""
@@ -315,21 +341,20 @@ class Device(NamedTuple):
     ignore_linkdown: bool
 
 
-def _compile(route: Route, devices: Mapping[str, Device]) -> Entry:
+def _compile(route: Route, devices: Mapping[str, Device], objects: Mapping[int, NextHopObject]) -> Entry:
     """Prepare a route."""
     destination = route.destination
-    hops = route.hops or (() if route.device is None else (NextHop(route.via, route.device),))
-    error = _ROUTE_ERRORS.get(route.type)
-    exits = tuple(_exit(hop, route, devices) for hop in hops if hop.device is not None)
-    return Entry(route, int(destination.network_address), int(destination.netmask), route.tos, error, exits)
+    sunk = route.nexthop is not None and leads_into_blackhole(route.nexthop, objects)
+    kind: RouteType = "blackhole" if sunk else route.type
+    exits = tuple(_exit(hop, route, devices) for hop in ways_of(route, objects) if hop.device is not None)
+    return Entry(route, int(destination.network_address), int(destination.netmask), route.tos, _ROUTE_ERRORS.get(kind), exits, kind)
 
 
 def _exit(hop: NextHop, route: Route, devices: Mapping[str, Device]) -> Exit:
     device = devices.get(hop.device or "", _ABSENT)
-    via = hop.via if hop.via is not None and hop.via.version == route.destination.version else None
     # Local routes survive their device going down (`fib_sync_down_dev` spares next hops of scope nowhere).
     usable = device.up or route.type == "local"
-    return Exit(hop.device or "", via, hop.weight, usable, device.carrier or route.type == "local")
+    return Exit(hop.device or "", hop.via, hop.weight, usable, device.carrier or route.type == "local")
 
 
 _ABSENT = Device(up=False, carrier=False, ignore_linkdown=False)

@@ -167,13 +167,13 @@ class Node:
         devices = {
             link.name: Device(link.up, self.carrier(link), self.settings_of(link.name).ignore_linkdown) for link in self.namespace.links
         }
-        return Fib(self.namespace.routes, self.namespace.rules, devices)
+        return Fib(self.namespace.routes, self.namespace.rules, devices, nexthops=self.namespace.nexthops)
 
     @cached_property
     def fib6(self) -> Fib:
         """The routing tables and rules of IPv6."""
         devices = {link.name: Device(link.up, self.carrier(link), ignore_linkdown=False) for link in self.namespace.links}
-        return Fib(self.namespace.routes, self.namespace.rules, devices, 6)
+        return Fib(self.namespace.routes, self.namespace.rules, devices, 6, self.namespace.nexthops)
 
     def fib_of(self, version: int) -> Fib:
         """The routing tables and rules of a version of IP."""

@@ -128,7 +128,7 @@ def _to_everybody(node: Node, packet: Packet, device: str, answer: Lookup | None
 def reason_of(answer: Lookup) -> Reason:
     """Return why a lookup that failed did so."""
     if answer.route is not None:
-        return {"blackhole": Reason.BLACKHOLE, "unreachable": Reason.UNREACHABLE, "prohibit": Reason.PROHIBIT}[answer.route.type]
+        return {"blackhole": Reason.BLACKHOLE, "unreachable": Reason.UNREACHABLE, "prohibit": Reason.PROHIBIT}[answer.type]
     if answer.rule is not None:
         rule = {"blackhole": Reason.RULE_BLACKHOLE, "unreachable": Reason.RULE_UNREACHABLE, "prohibit": Reason.RULE_PROHIBIT}
         return rule[answer.rule.action]
@@ -142,8 +142,10 @@ def choose_exit(world: World, node: Node, answer: Lookup, packet: Packet, *, mad
     is hashed as the packet it speaks about (`ip_multipath_l3_keys`).
     """
     exits = answer.exits
-    if made_here and int(packet.source) and len(exits) > 1 and packet.version == 4:
-        # The ways whose own source address the packet bears go before the others (`fib_select_multipath`).
+    by_object = answer.route is not None and answer.route.nexthop is not None
+    if made_here and int(packet.source) and len(exits) > 1 and packet.version == 4 and not by_object:
+        # The ways whose own source address the packet bears go before the others, but not those of a nexthop object
+        # (`fib_select_multipath`).
         exits = tuple(way for way in exits if preferred_source(node, answer, way.device, way.via) == packet.source) or exits
     if len(exits) == 1:
         return exits[0]

@@ -126,8 +126,8 @@ def check_source(node: Node, packet: Packet, device: str, leaving_by: str | None
         if not settings.accept_local:
             return result(way_back, Reason.LOCAL_SOURCE)
     route = way_back.route
-    ways = route.hops if route is not None and route.hops else ()
-    devices = [hop.device for hop in ways] or [way.device for way in way_back.exits]
+    listed = route is not None and (route.hops or route.nexthop is not None)
+    devices = fib.devices_of(route) if route is not None and listed else [way.device for way in way_back.exits]
     if device in devices or (way_back.type == "local" and device == "lo"):
         return result(way_back, None, direct=way_back.exits[0].direct)
     if not node.addresses.get(device):

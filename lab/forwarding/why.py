@@ -13,6 +13,7 @@ from lab.forwarding.fib import Entry, Fib, Lookup, Query, TableIndex, failing_se
 from lab.forwarding.results import Detail
 from lab.forwarding.unknown import Undecided
 from lab.state import Route, Rule, Table
+from lab.state.commands.nexthops import nexthop_text
 
 _TABLE_NAMES: dict[int, str] = {Table.LOCAL: "local", Table.MAIN: "main", Table.DEFAULT: "default"}
 
@@ -38,6 +39,7 @@ def describe_route(route: Route) -> str:
     else:
         words += [f"via {route.via}"] if route.via is not None else []
         words += [f"dev {route.device}"] if route.device is not None else []
+        words += [f"nhid {route.nexthop}"] if route.nexthop is not None else []
     words += [f"metric {route.metric}"] if route.metric else []
     words += [f"tos {route.tos:#x}"] if route.tos else []
     words += [f"table {table_name(route.table)}"] if route.table != Table.MAIN else []
@@ -76,7 +78,16 @@ def describe_lookup(answer: Lookup) -> str:
 
 def lookup_details(answer: Lookup) -> tuple[Detail, ...]:
     """Return how each rule was met, which routes were passed over, and what nearly decided."""
-    return (*_walk_details(answer.fib, answer.query), *near_misses(answer))
+    return (*_walk_details(answer.fib, answer.query), *_nexthop_details(answer), *near_misses(answer))
+
+
+def _nexthop_details(answer: Lookup) -> Iterator[Detail]:
+    """Tell of a nexthop object where it leads, and of a group where its members do."""
+    objects = answer.fib.objects
+    named = None if answer.route is None or answer.route.nexthop is None else objects.get(answer.route.nexthop)
+    if named is not None:
+        for thing in (named, *(objects[member.id] for member in named.group)):
+            yield Detail(f"nexthop {nexthop_text(thing)}", thing)
 
 
 def _walk_details(fib: Fib, query: Query) -> Iterator[Detail]:

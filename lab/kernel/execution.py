@@ -34,7 +34,7 @@ from lab.kernel.planning.steps import (
 from lab.kernel.planning.sysctls import link_of
 from lab.kernel.rulesets import load
 from lab.kernel.sysctl import read_sysctls, write_sysctls
-from lab.state import UNKNOWN, Link, Tun
+from lab.state import UNKNOWN, Link, Route, Tun
 
 _ALREADY_GONE: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENODEV})
 _NO_IPV6_THERE: Final = frozenset({errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL})
@@ -92,7 +92,7 @@ def _send(step: SendBatch, handles: Handles) -> None:
     refusals = handles.channel(step.namespace).send(addressed(step, handles))
     if refusals:
         subjects = step.subjects
-        serious = [refusal for refusal in refusals if not _is_no_matter(subjects[refusal.position].verb, refusal.error)]
+        serious = [refusal for refusal in refusals if not _is_no_matter(subjects[refusal.position], refusal.error)]
         if serious:
             raise _refused(step.namespace, subjects, serious)
 
@@ -107,9 +107,12 @@ def addressed(step: SendBatch, handles: Handles) -> Sequence[bytes]:
     return messages
 
 
-def _is_no_matter(verb: Verb, error: int) -> bool:
-    """Whether a refusal says that what was wanted is so already."""
-    return (verb is Verb.DELETE and error in _ALREADY_GONE) or (verb is Verb.NO_LINK_LOCAL and error in _NO_IPV6_THERE)
+def _is_no_matter(subject: Subject, error: int) -> bool:
+    """Whether a refusal says that what was wanted is so already. A route went with the nexthop object it names, if that is gone."""
+    thing = subject.object
+    if subject.verb is Verb.DELETE:
+        return error in _ALREADY_GONE or (error == errno.EINVAL and isinstance(thing, Route) and thing.nexthop is not None)
+    return subject.verb is Verb.NO_LINK_LOCAL and error in _NO_IPV6_THERE
 
 
 def _refused(namespace: str, subjects: Sequence[Subject], refusals: Sequence[Refusal]) -> LabError:

@@ -13,6 +13,7 @@ from typing import Final
 
 from lab.kernel.planning.changes import NamespaceChange, changes_between, with_kernels_own
 from lab.kernel.planning.links import foundations, removals, stacks_and_settings
+from lab.kernel.planning.nexthops import nexthop_steps, without_named
 from lab.kernel.planning.steps import AddNamespace, AwaitLinks, Indexes, LoadRuleset, Phase, RemoveNamespace, SendBatch, Step
 from lab.kernel.planning.sysctls import sysctl_steps
 from lab.kernel.planning.tables import configuration
@@ -65,6 +66,7 @@ def plan(before: State, after: State, indexes: Indexes = NO_INDEXES) -> Plan:
     """
     before, after = _with_kernels_own(before), _with_kernels_own(after)
     changes = changes_between(before, after, indexes)
+    shaken = any(change.disturbed for change in changes.namespaces)
     steps: list[Step] = list(removals(changes, indexes))
     steps += (RemoveNamespace(name) for name in changes.removed)
     steps += (AddNamespace(change.after.name, change.after.provenance) for change in changes.namespaces if change.is_new)
@@ -72,7 +74,8 @@ def plan(before: State, after: State, indexes: Indexes = NO_INDEXES) -> Plan:
     steps += stacks_and_settings(changes)
     for change in changes.namespaces:
         steps += sysctl_steps(change)
-        steps += configuration(change)
+        steps += configuration(without_named(change))
+        steps += nexthop_steps(change, shaken=shaken)
         steps += _rule_set(change)
     if any(change.fresh or change.altered for change in changes.namespaces):
         steps += _barrier(after, changes.indexes)

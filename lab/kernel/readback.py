@@ -16,6 +16,7 @@ from lab.kernel.netlink.addresses import IFADDRMSG
 from lab.kernel.netlink.channel import Channel
 from lab.kernel.netlink.found import DUMP_LINKS, IPV4_CONF, FoundLink, found_links
 from lab.kernel.netlink.neighbours import NDMSG, NTF_PROXY
+from lab.kernel.netlink.nexthops import NHMSG, read_nexthop
 from lab.kernel.netlink.qdiscs import DUMP_QDISCS, RTM_GETQDISC, read_qdisc
 from lab.kernel.netlink.routes import RTMSG
 from lab.kernel.netlink.rules import FIB_RULE_HDR
@@ -28,12 +29,13 @@ from lab.kernel.netlink.wire import (
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEIGH,
+    RTM_GETNEXTHOP,
     RTM_GETROUTE,
     RTM_GETRULE,
 )
 from lab.kernel.rulesets import read as read_tables
 from lab.kernel.sysctl import read_sysctls
-from lab.state import AddressEntry, FdbEntry, Link, Namespace, Neighbour, Route, Rule, State, Veth, Vxlan
+from lab.state import AddressEntry, FdbEntry, Link, Namespace, Neighbour, NextHopObject, Route, Rule, State, Veth, Vxlan
 from lab.state.objects import Address
 
 Indexes = Mapping[str, Mapping[str, int]]
@@ -89,6 +91,7 @@ def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLi
         stated,
         links=_impaired(channel, links),
         addresses=tuple(_addresses(channel, names)),
+        nexthops=tuple(_nexthops(channel, names)),
         routes=tuple(_routes(channel, names)),
         rules=tuple(_rules(channel)),
         neighbours=tuple(_neighbours(channel, names)),
@@ -120,6 +123,11 @@ def _routes(channel: Channel, names: Mapping[int, str]) -> list[Route]:
             if route is not None:
                 routes.append(route)
     return routes
+
+
+def _nexthops(channel: Channel, names: Mapping[int, str]) -> list[NextHopObject]:
+    read = (read_nexthop(body, names) for body in channel.dump(RTM_GETNEXTHOP, NHMSG.pack(AF_UNSPEC, 0, 0, 0)))
+    return [thing for thing in read if thing is not None]
 
 
 def _rules(channel: Channel) -> list[Rule]:

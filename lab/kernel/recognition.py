@@ -8,11 +8,24 @@ from typing import TypeVar
 
 from lab.kernel.planning.addresses import by_link
 from lab.kernel.planning.sysctls import same_value
-from lab.state import AddressEntry, FdbEntry, Link, Namespace, Neighbour, NextHop, Provenance, Route, Rule, State, without_bare_ipv6
+from lab.state import (
+    AddressEntry,
+    FdbEntry,
+    Link,
+    Namespace,
+    Neighbour,
+    NextHop,
+    NextHopObject,
+    Provenance,
+    Route,
+    Rule,
+    State,
+    without_bare_ipv6,
+)
 from lab.state.nft import Chain, NftRule, NftTable
 from lab.state.nftables import canonical, canonical_rule
 
-T = TypeVar("T", Link, AddressEntry, Route, Rule, Neighbour, FdbEntry)
+T = TypeVar("T", Link, AddressEntry, NextHopObject, Route, Rule, Neighbour, FdbEntry)
 
 
 def with_provenance(read: State, target: State) -> State:
@@ -29,6 +42,7 @@ def _recognised(read: Namespace, meant: Namespace) -> Namespace:
         read,
         links=_links(read.links, {link.name: link for link in meant.links}),
         addresses=_equal(read.addresses, meant.addresses),
+        nexthops=_equal(read.nexthops, meant.nexthops),
         routes=_equal(read.routes, meant.routes),
         rules=_equal(read.rules, meant.rules),
         neighbours=_equal(read.neighbours, meant.neighbours),
@@ -109,6 +123,7 @@ def _in_terms_of(read: Namespace, meant: Namespace) -> Namespace:
         read,
         links=_in_order(tuple(_link(link, links.get(link.name)) for link in read.links), meant.links, lambda link: link.name),
         addresses=_addresses_in_order(read.addresses, meant.addresses),
+        nexthops=_in_order(read.nexthops, meant.nexthops, lambda thing: thing.id),
         routes=_in_order(tuple(_route(route, routes.get(route.key)) for route in read.routes), meant.routes, lambda route: route),
         rules=_in_order(read.rules, meant.rules, lambda rule: rule),
         neighbours=_in_order(_only_meant(read.neighbours, meant.neighbours, _is_learned), meant.neighbours, lambda n: n),

@@ -114,4 +114,4 @@ def _made(namespace: Namespace) -> Namespace:
         for link in namespace.links
         if link.name == "lo" or isinstance(link.kind, Veth)
     )
-    return replace(namespace, links=cables, addresses=(), routes=(), rules=(), neighbours=(), fdb=(), sysctls={}, tables=())
+    return replace(namespace, links=cables, addresses=(), routes=(), rules=(), neighbours=(), fdb=(), sysctls={}, tables=(), nexthops=())

@@ -15,6 +15,7 @@ from lab.spec.changes import (
     ImpairmentChange,
     LinkChange,
     NeighbourChange,
+    NexthopChange,
     NftChange,
     ProcessChange,
     RouteChange,
@@ -22,7 +23,7 @@ from lab.spec.changes import (
     RunChange,
     SysctlChange,
 )
-from lab.state import AddressEntry, FdbEntry, Link, Neighbour, Provenance, Route, Rule, State, complete
+from lab.state import AddressEntry, FdbEntry, GroupMember, Link, Neighbour, NextHopObject, Provenance, Route, Rule, State, complete
 from lab.state.builder import NamespaceBuilder
 from lab.state.objects import Network
 from lab.state.state_builder import StateBuilder
@@ -80,6 +81,8 @@ def _apply(builder: StateBuilder, name: str, change: AnyChange, why: Provenance)
     match change:
         case RouteChange():
             _route(namespace, change, why)
+        case NexthopChange():
+            _nexthop(namespace, change, why)
         case RuleChange():
             _rule(namespace, change, why)
         case SysctlChange():
@@ -112,7 +115,7 @@ def _route(namespace: NamespaceBuilder, change: RouteChange, why: Provenance) ->
             hint = did_you_mean(str(destination), known, "route")
             raise InputError(f"{namespace.name!r} has no route to {destination} in table {change.table}", hint=hint)
         return
-    on_link = change.via is None and change.type == "unicast" and destination.version == 4
+    on_link = change.via is None and change.nexthop is None and change.type == "unicast" and destination.version == 4
     scope = change.scope or ("link" if on_link else "global")
     device = change.device or (None if change.via is None else _device_towards(namespace, change))
     route = Route(
@@ -127,8 +130,20 @@ def _route(namespace: NamespaceBuilder, change: RouteChange, why: Provenance) ->
         scope=scope,
         onlink=change.onlink,
         mtu=change.mtu,
+        nexthop=change.nexthop,
     )
     namespace.replace_route(route, why)
+
+
+def _nexthop(namespace: NamespaceBuilder, change: NexthopChange, why: Provenance) -> None:
+    if change.action == "delete":
+        if not namespace.delete_nexthop(change.id):
+            known = ", ".join(map(str, namespace.nexthops)) or "none"
+            raise InputError(f"{namespace.name!r} has no nexthop {change.id}", hint=f"it has {known}")
+        return
+    group = tuple(GroupMember(member) for member in change.group)
+    via, device = change.via, change.device
+    namespace.add_nexthop(NextHopObject(change.id, via, device, change.onlink, change.blackhole, group), why)
 
 
 def _device_towards(namespace: NamespaceBuilder, change: RouteChange) -> str:

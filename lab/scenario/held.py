@@ -49,14 +49,15 @@ def _destination(written: Network | Literal["default"]) -> Network:
 def _route(expectation: RouteExpectation, namespace: Namespace) -> Finding:
     wanted = _destination(expectation.to)
     there = [route for route in namespace.table(expectation.table) if route.destination == wanted]
-    found = [route for route in there if _states(expectation, route, ("device", "via", "source"))]
+    found = [route for route in there if _states(expectation, route, ("device", "via", "nexthop", "source"))]
     seen = "; ".join(map(_route_text, there)) or f"no route to {wanted} in table {expectation.table}"
     return Finding.of(namespace.name, bool(found) == expectation.present, seen, _wanted(expectation.present))
 
 
 def _route_text(route: Route) -> str:
     words = [str(route.destination) if route.type == "unicast" else f"{route.type} {route.destination}"]
-    words += [f"{word} {value}" for word, value in (("via", route.via), ("dev", route.device), ("src", route.source)) if value]
+    named = (("via", route.via), ("dev", route.device), ("nhid", route.nexthop), ("src", route.source))
+    words += [f"{word} {value}" for word, value in named if value]
     return " ".join(words)
 
 

@@ -22,6 +22,7 @@ from lab.spec.values import (
     Many,
     Model,
     Mtu,
+    NexthopId,
     OneOf,
     Selector,
     SysctlPath,
@@ -65,13 +66,48 @@ class RouteChange(Change):
     """Whether the next hop counts as on the device's link, whatever its addresses say."""
     mtu: Mtu | None = None
     """The path MTU it states, in bytes."""
+    nexthop: NexthopId | None = None
+    """The nexthop object it names, instead of `via` and `device`."""
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> RouteChange:
-        if self.action == "replace" and self.type == "unicast" and self.via is None and self.device is None:
-            raise ValueError("a route needs `via` or `device`, or a `type` that needs no way out")
-        if self.type != "unicast" and (self.via is not None or self.device is not None):
-            raise ValueError(f"a route of type {self.type} has neither `via` nor `device`")
+        own = self.via is not None or self.device is not None
+        if self.action == "replace" and self.type == "unicast" and not own and self.nexthop is None:
+            raise ValueError("a route needs `via`, `device` or `nexthop`, or a `type` that needs no way out")
+        if own and self.nexthop is not None:
+            raise ValueError("a route has `via` and `device`, or it names a `nexthop`")
+        if self.type != "unicast" and (own or self.nexthop is not None):
+            raise ValueError(f"a route of type {self.type} has none of `via`, `device` and `nexthop`")
+        return self
+
+
+class NexthopChange(Change):
+    """Replaces a nexthop object (adds it where there is none) or deletes it, as ``ip nexthop replace`` and ``ip nexthop del`` do.
+
+    One that is deleted takes along the routes that name it, and groups of nothing else.
+    """
+
+    action: Literal["replace", "delete"] = "replace"
+    """What happens to the object; `delete` looks at `id` only."""
+    id: NexthopId
+    """Its number, by which routes and groups name it."""
+    via: AnyAddress | None = None
+    """The next hop."""
+    device: DeviceName | None = None
+    """The device; any that is neither a blackhole nor a group needs one."""
+    onlink: bool = False
+    """Whether the next hop counts as on the device's link, whatever its addresses say."""
+    blackhole: bool = False
+    """Whether packets are dropped in silence."""
+    group: Many[NexthopId] = ()
+    """Other objects among which the hash of a flow chooses, each with the same weight."""
+
+    @model_validator(mode="after")
+    def _is_something(self) -> NexthopChange:
+        if self.action == "replace" and sum((self.device is not None, self.blackhole, bool(self.group))) != 1:
+            raise ValueError("a nexthop is exactly one of: a `device` (with or without `via`), a `blackhole`, a `group`")
+        if self.via is not None and self.device is None:
+            raise ValueError("a nexthop with `via` needs its `device`")
         return self
 
 
@@ -223,6 +259,7 @@ class RunChange(Change):
 
 AnyChange = (
     RouteChange
+    | NexthopChange
     | RuleChange
     | SysctlChange
     | LinkChange
@@ -243,6 +280,8 @@ class ChangeItem(OneOf):
 
     route: RouteChange | None = None
     """A route is replaced or deleted."""
+    nexthop: NexthopChange | None = None
+    """A nexthop object is replaced or deleted."""
     rule: RuleChange | None = None
     """A policy routing rule is added or deleted."""
     sysctl: SysctlChange | None = None

@@ -28,6 +28,7 @@ from lab.spec.values import (
     Many,
     Model,
     Name,
+    NexthopId,
     OneOf,
     Selector,
     SysctlPath,
@@ -83,6 +84,8 @@ class RouteExpectation(FactExpectation):
     """Its device. By default any."""
     via: AnyAddress | None = None
     """Its next hop. By default any."""
+    nexthop: NexthopId | None = None
+    """The nexthop object it names. By default any or none."""
     source: AnyAddress | None = None
     """Its preferred source address. By default any."""
     present: bool = True

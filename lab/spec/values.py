@@ -208,3 +208,5 @@ Unsigned = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 """What the kernel keeps in 32 bits: metrics, marks, priorities."""
 TableId = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
 """A routing table: 254 is main, 255 local (/etc/iproute2/rt_tables)."""
+NexthopId = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
+"""The number of a nexthop object (ip-nexthop(8))."""

@@ -23,11 +23,13 @@ from lab.state.objects import (
     Loopback,
     Neighbour,
     Network,
+    NextHopObject,
     Route,
     Rule,
     Table,
 )
 from lab.state.provenance import UNKNOWN, Provenance
+from lab.state.ways import without_lost
 
 LO = Link("lo", Loopback(), mtu=65536, mac="00:00:00:00:00:00")
 """The loopback device, set up: `complete` gives it 127.0.0.1."""
@@ -70,6 +72,7 @@ class NamespaceBuilder:
     programs: dict[str, Program] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    nexthops: dict[int, NextHopObject] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, namespace: Namespace) -> NamespaceBuilder:
@@ -92,6 +95,7 @@ class NamespaceBuilder:
             {program.name: program for program in namespace.programs},
             dict(namespace.files),
             dict(namespace.environment),
+            {thing.id: thing for thing in namespace.nexthops},
         )
 
     def resume(self, namespace: Namespace) -> None:
@@ -119,6 +123,7 @@ class NamespaceBuilder:
             tuple(self.programs.values()),
             dict(self.files),
             dict(self.environment),
+            tuple(self.nexthops.values()),
             self.provenance,
         )
 
@@ -160,6 +165,7 @@ class NamespaceBuilder:
         self.links = {n: replace(link, master=None, port=None) if link.master == name else link for n, link in self.links.items()}
         self.addresses = [entry for entry in self.addresses if entry.device != name]
         self.routes = [route for route in self.routes if route.device != name and all(hop.device != name for hop in route.hops)]
+        self._keep_nexthops(without_lost(self.nexthops.values(), {name}))
         self.neighbours = [entry for entry in self.neighbours if entry.device != name]
         self.fdb = [entry for entry in self.fdb if name not in (entry.device, entry.via)]
 
@@ -209,6 +215,28 @@ class NamespaceBuilder:
             if (route.destination, route.table) != (destination, table) or (where is not None and not where(route))
         ]
         return before - len(self.routes)
+
+    def add_nexthop(self, thing: NextHopObject, provenance: Provenance = UNKNOWN) -> None:
+        """Have a nexthop object, in the place of one of its number. InputError when its device or a member of its group is not there."""
+        thing = _said(thing, provenance)
+        if thing.device is not None:
+            self._device(thing.device, thing)
+        for member in thing.group:
+            if member.id not in self.nexthops:
+                raise self._mistake(f"there is no nexthop {member.id} for the group {thing.id}", thing)
+        self.nexthops[thing.id] = thing
+
+    def delete_nexthop(self, number: int) -> int:
+        """Remove a nexthop object, what it leaves of groups without members, and the routes that name them; return how many went."""
+        before = len(self.nexthops)
+        kept = tuple(thing for thing in self.nexthops.values() if thing.id != number)
+        groups = (replace(thing, group=tuple(m for m in thing.group if m.id != number)) if thing.group else thing for thing in kept)
+        self._keep_nexthops(tuple(new for old, new in zip(kept, groups, strict=True) if new.group or not old.group))
+        return before - len(self.nexthops)
+
+    def _keep_nexthops(self, kept: tuple[NextHopObject, ...]) -> None:
+        self.nexthops = {thing.id: thing for thing in kept}
+        self.routes = [route for route in self.routes if route.nexthop is None or route.nexthop in self.nexthops]
 
     def add_rule(self, rule: Rule, provenance: Provenance = UNKNOWN) -> None:
         """Add a policy rule. InputError when an equal one is there."""
@@ -327,6 +355,8 @@ class NamespaceBuilder:
         for device in (route.device, *(hop.device for hop in route.hops)):
             if device is not None:
                 self._device(device, route)
+        if route.nexthop is not None and route.nexthop not in self.nexthops:
+            raise self._mistake(f"there is no nexthop {route.nexthop} for the route to {route.destination}", route)
         return route
 
     def _device(self, name: str, thing: _Provenanced | None = None) -> Link:

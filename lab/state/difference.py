@@ -18,7 +18,7 @@ from lab.state.control import ApiObject, LogLine
 from lab.state.implied import states_ipv6, with_bare_ipv6, without_multicast
 from lab.state.network import Listener, Namespace, Program, State
 from lab.state.nft_difference import TableDifference, difference_of_tables
-from lab.state.objects import AddressEntry, FdbEntry, Link, Neighbour, Route, Rule
+from lab.state.objects import AddressEntry, FdbEntry, Link, Neighbour, NextHopObject, Route, Rule
 
 T = TypeVar("T")
 
@@ -64,6 +64,7 @@ class NamespaceDifference:
     """Role, cluster and parent."""
     links: Delta[Link] = Delta()
     addresses: Delta[AddressEntry] = Delta()
+    nexthops: Delta[NextHopObject] = Delta()
     routes: Delta[Route] = Delta()
     rules: Delta[Rule] = Delta()
     neighbours: Delta[Neighbour] = Delta()
@@ -140,6 +141,7 @@ def difference_of_namespaces(before: Namespace, after: Namespace) -> NamespaceDi
         about=_settings(_about(before), _about(after)),
         links=_delta(_with_free_macs(before.links, after.links), after.links, lambda link: link.name),
         addresses=_delta(before.addresses, after.addresses, subnet_of, ordered=True),
+        nexthops=_delta(before.nexthops, after.nexthops, lambda thing: thing.id),
         routes=_delta(before.routes, after.routes, slot_of, ordered=True),
         rules=_delta(before.rules, after.rules, lambda rule: (rule.family, rule.priority), ordered=True),
         neighbours=_delta(before.neighbours, after.neighbours, lambda n: (n.device, n.address, n.proxy)),
@@ -166,7 +168,7 @@ def _about(namespace: Namespace) -> dict[str, str]:
 
 def slot_of(route: Route) -> Hashable:
     """Routes among which the kernel takes the first. IPv6 lets routes of one key stand side by side, one for each way out."""
-    return route.key if route.destination.version == 4 else (route.key, route.device, route.via)
+    return route.key if route.destination.version == 4 else (route.key, route.device, route.via, route.nexthop)
 
 
 def subnet_of(entry: AddressEntry) -> Hashable:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from typing import Literal
 
-from lab.state.lost import surviving_neighbours, surviving_routes
+from lab.state.lost import surviving_neighbours, surviving_nexthops, surviving_routes, without_carrier
 from lab.state.network import Namespace, State
 from lab.state.objects import AddressEntry, Interface, Link, Loopback, Protocol, Route, Rule, Table
 from lab.state.provenance import Provenance
@@ -53,7 +53,7 @@ def complete(state: State, before: State | None = None) -> State:
     """
     known = before.namespaces if before is not None else {}
     namespaces = {name: complete_namespace(namespace, known.get(name)) for name, namespace in state.namespaces.items()}
-    return replace(state, namespaces=namespaces)
+    return replace(state, namespaces=namespaces if before is None else without_carrier(namespaces))
 
 
 def complete_namespace(namespace: Namespace, before: Namespace | None = None) -> Namespace:
@@ -61,6 +61,8 @@ def complete_namespace(namespace: Namespace, before: Namespace | None = None) ->
     if namespace is before:
         return namespace
     with_lo = replace(namespace, addresses=_with_loopback(namespace, before))
+    if before is not None:
+        with_lo = replace(with_lo, nexthops=surviving_nexthops(namespace, before))
     old = list(implied_routes(before)) if before is not None else []
     new = list(implied_routes(with_lo))
     stated = list(surviving_routes(with_lo, before, set(old) - set(new)) if before is not None else with_lo.routes)

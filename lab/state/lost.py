@@ -1,17 +1,19 @@
 """What the kernel takes away by itself when links and addresses go.
 
-Sources: fib_disable_ip, fib_inetaddr_event and fib_sync_down_addr in net/ipv4, __inet_del_ifa in net/ipv4/devinet.c,
+Sources: fib_disable_ip, fib_inetaddr_event and fib_sync_down_addr in net/ipv4, __inet_del_ifa in net/ipv4/devinet.c, nexthop_flush_dev in
+net/ipv4/nexthop.c,
 rt6_remove_prefsrc in net/ipv6/route.c, neigh_ifdown and neigh_changeaddr in net/core/neighbour.c; each effect was seen on
 Linux 6.18.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from lab.state.network import Namespace
-from lab.state.objects import Address, Neighbour, Route, Table
+from lab.state.objects import Address, Bridge, Link, Macvlan, Neighbour, NextHopObject, Route, Table, Veth
+from lab.state.ways import without_lost
 
 
 def surviving_routes(namespace: Namespace, before: Namespace, no_longer_implied: Collection[Route]) -> Iterator[Route]:
@@ -20,6 +22,8 @@ def surviving_routes(namespace: Namespace, before: Namespace, no_longer_implied:
     lost_addresses = _lost_addresses(namespace, before)
     for route in namespace.routes:
         version = route.destination.version
+        if route.nexthop is not None and all(thing.id != route.nexthop for thing in namespace.nexthops):
+            continue
         devices = {route.device, *(hop.device for hop in route.hops)} - {None}
         stays_when_down = route.type == "local" and version == 4
         if route in no_longer_implied or (devices and devices <= lost[version] and not stays_when_down):
@@ -30,6 +34,40 @@ def surviving_routes(namespace: Namespace, before: Namespace, no_longer_implied:
             yield replace(route, source=None)
         elif route.table != Table.MAIN:  # fib_sync_down_addr compares the table
             yield route
+
+
+def surviving_nexthops(namespace: Namespace, before: Namespace) -> tuple[NextHopObject, ...]:
+    """Return the nexthop objects that stay: those over devices that went down or away do not."""
+    return without_lost(namespace.nexthops, _lost_devices(namespace, before, 6)) if namespace.nexthops else ()
+
+
+def without_carrier(namespaces: Mapping[str, Namespace]) -> dict[str, Namespace]:
+    """Return namespaces without the nexthop objects over devices that have no carrier, and without the routes that name them."""
+    return {name: _without_carrier(namespace, namespaces) if namespace.nexthops else namespace for name, namespace in namespaces.items()}
+
+
+def _without_carrier(namespace: Namespace, namespaces: Mapping[str, Namespace]) -> Namespace:
+    kept = without_lost(namespace.nexthops, {link.name for link in namespace.links if not has_carrier(link, namespace, namespaces)})
+    if kept == namespace.nexthops:
+        return namespace
+    there = {thing.id for thing in kept}
+    return replace(namespace, nexthops=kept, routes=tuple(r for r in namespace.routes if r.nexthop is None or r.nexthop in there))
+
+
+def has_carrier(link: Link, namespace: Namespace, namespaces: Mapping[str, Namespace]) -> bool:
+    """Whether a link of a namespace, one of these, is up and can send."""
+    match link.kind:
+        case Veth(peer_namespace, peer_name):
+            other = namespaces[peer_namespace].link(peer_name) if peer_namespace in namespaces else None
+            return link.up and other is not None and other.up
+        case Bridge():
+            ports = (port for port in namespace.links if port.master == link.name)
+            return link.up and any(has_carrier(port, namespace, namespaces) for port in ports)
+        case Macvlan(device):
+            below = namespace.link(device)
+            return link.up and below is not None and has_carrier(below, namespace, namespaces)
+        case _:
+            return link.up
 
 
 def surviving_neighbours(namespace: Namespace, before: Namespace) -> tuple[Neighbour, ...]:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from lab.state.control import ApiObject, LogLine
 from lab.state.nft import NftTable
-from lab.state.objects import Address, AddressEntry, FdbEntry, Link, Neighbour, Route, Rule, Table
+from lab.state.objects import Address, AddressEntry, FdbEntry, Link, Neighbour, NextHop, NextHopObject, Route, Rule, Table
 from lab.state.provenance import UNKNOWN, Provenance
+from lab.state.ways import ways_of
 
 Role = Literal["node", "pod", "router", "switch", "host", "proxy"]
 """What a namespace stands for; drawing and reports read it, the kernel and the forwarding model do not."""
@@ -73,6 +74,7 @@ class Namespace:
     programs: tuple[Program, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    nexthops: tuple[NextHopObject, ...] = ()
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def link(self, name: str) -> Link | None:
@@ -86,6 +88,10 @@ class Namespace:
     def table(self, number: int = Table.MAIN) -> tuple[Route, ...]:
         """Return the routes of one routing table."""
         return tuple(route for route in self.routes if route.table == number)
+
+    def ways(self, route: Route) -> tuple[NextHop, ...]:
+        """Return the ways out of a route; none for one that leads nowhere."""
+        return ways_of(route, {thing.id: thing for thing in self.nexthops} if route.nexthop is not None else {})
 
     def sysctl(self, key: str, default: str = "0") -> str:
         """Return the stated value of a sysctl, its path given below /proc/sys."""

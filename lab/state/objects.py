@@ -185,11 +185,46 @@ class NextHop:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A nexthop object as a member of a group, and how large its share of the flows is."""
+
+    id: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NextHopObject:
+    """A next hop that stands by itself, and that routes name by its number; ip-nexthop(8).
+
+    It is a way out over a `device`, perhaps by a gateway; or a `group` of others; or a blackhole. The kernel makes none over a device that
+    has no carrier, and removes it when the device loses it: from groups as well, and with it the routes that name it or a group that is
+    left without members (net/ipv4/nexthop.c).
+    """
+
+    id: int
+    via: Address | None = None
+    device: str | None = None
+    onlink: bool = False
+    blackhole: bool = False
+    group: tuple[GroupMember, ...] = ()
+    family: Literal[4, 6] = 4
+    """Of routes that may name it, where it has no gateway that tells."""
+    protocol: int = Protocol.UNSPEC
+    provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
+
+    @property
+    def version(self) -> int:
+        """4 or 6; a group has no version of its own."""
+        return self.family if self.via is None else self.via.version
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One entry of a routing table; attribute names as in ip-route(8).
 
-    A route has either `via`/`device`, or `hops` with two or more entries, or a type that needs no way out. Routes the
-    kernel makes by itself (connected, local and broadcast ones) carry protocol 2 and are part of the state as well.
+    A route has either `via`/`device`, or `hops` with two or more entries, or the number of a `nexthop` object, or a type that
+    needs no way out. Routes the kernel makes by itself (connected, local and broadcast ones) carry protocol 2 and are part of the
+    state as well.
     """
 
     destination: Network
@@ -207,6 +242,8 @@ class Route:
     mtu: int | None = None
     advmss: int | None = None
     hops: tuple[NextHop, ...] = ()
+    nexthop: int | None = None
+    """The nexthop object it names (`nhid`)."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     @property

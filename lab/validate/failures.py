@@ -95,7 +95,7 @@ def _gateways(state: State) -> Iterator[Part]:
     named: dict[str, None] = {}
     for namespace in state:
         for route in namespace.routes:
-            for via in (route.via, *(hop.via for hop in route.hops)):
+            for via in (hop.via for hop in namespace.ways(route)):
                 if via in owners and owners[via] != namespace.name:
                     named[owners[via]] = None
     yield from (Part(f"the gateway {name}", name) for name in named)
@@ -106,7 +106,8 @@ def _routes(state: State) -> Iterator[Part]:
         if namespace.role == "pod":
             continue
         for route in namespace.routes:
-            if route.type == "unicast" and route.protocol != Protocol.KERNEL and (route.via is not None or route.hops):
+            ways = namespace.ways(route)
+            if route.type == "unicast" and route.protocol != Protocol.KERNEL and (len(ways) > 1 or any(hop.via for hop in ways)):
                 table = f", table {int(route.table)}" if route.table != 254 else ""
-                where = f"via {route.via}" if route.via is not None else f"by {len(route.hops)} ways"
+                where = f"via {ways[0].via}" if len(ways) == 1 else f"by {len(ways)} ways"
                 yield Part(f"the route to {route.destination} {where}{table} on {namespace.name}", namespace.name, route=route)

@@ -24,7 +24,7 @@ SECONDS: Final = 10
 """How long a command may take."""
 MOST_PROBES: Final = 240
 """How many flows are sent for real, in each of the two states."""
-_PARTS: Final = ("links", "addresses", "routes", "rules", "neighbours", "fdb", "tables")
+_PARTS: Final = ("links", "addresses", "nexthops", "routes", "rules", "neighbours", "fdb", "tables")
 
 
 class KernelCarrier:

@@ -34,4 +34,4 @@ def undo_of(before: State, after: State, carry: Carry | None = None) -> Undo:
 
 
 def _but_sysctls(part: object) -> bool:
-    return any(getattr(part, name) for name in ("links", "addresses", "routes", "rules", "neighbours", "fdb", "tables"))
+    return any(getattr(part, name) for name in ("links", "addresses", "nexthops", "routes", "rules", "neighbours", "fdb", "tables"))

@@ -12,11 +12,14 @@ from lab.state import (
     AddressEntry,
     BaseChain,
     FdbEntry,
+    GroupMember,
     Link,
     Listener,
     Neighbour,
     NextHop,
+    NextHopObject,
     PortRange,
+    Provenance,
     Route,
     Rule,
     State,
@@ -116,6 +119,12 @@ class Net:
             self.builder[name].add_route(route(text))
         return self
 
+    def nexthop(self, name: str, *texts: str) -> Net:
+        """Have nexthop objects, as `ip nexthop add id` would: ``1 via 10.1.0.1 dev eth0``, ``3 group 1,2/2``, ``5 blackhole``."""
+        for text in texts:
+            self.builder[name].add_nexthop(nexthop(text), Provenance("test", text))
+        return self
+
     def rule(self, name: str, *texts: str) -> Net:
         for text in texts:
             self.builder[name].add_rule(rule(text))
@@ -179,6 +188,9 @@ def route(text: str) -> Route:
                 fields["table"] = TABLES[name] if name in TABLES else int(name)
             case "scope":
                 fields["scope"] = words.pop(0)
+            case "nhid":
+                fields["nexthop"] = int(words.pop(0))
+                fields["scope"] = "global"
             case "metric" | "tos" | "mtu":
                 fields[word] = int(words.pop(0), 0)
             case _:
@@ -192,6 +204,23 @@ def route(text: str) -> Route:
         if fields["type"] == "local":
             fields["scope"] = "host"
     return Route(**fields)
+
+
+def nexthop(text: str) -> NextHopObject:
+    """Read a nexthop object as `ip nexthop add id` would."""
+    number, *words = text.split()
+    fields: dict[str, Any] = {"id": int(number)}
+    while words:
+        match words.pop(0):
+            case "via":
+                fields["via"] = IPv4Address(words.pop(0))
+            case "dev":
+                fields["device"] = words.pop(0)
+            case "group":
+                fields["group"] = tuple(GroupMember(*map(int, member.split(","))) for member in words.pop(0).split("/"))
+            case flag:
+                fields[flag] = True
+    return NextHopObject(**fields)
 
 
 def rule(text: str) -> Rule:

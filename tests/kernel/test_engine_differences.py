@@ -5,12 +5,14 @@ The networks are random. Each run goes through several of them in one sandbox, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
 from random import Random
 
 import pytest
 
+from lab.forwarding.generate import with_nexthops
 from lab.kernel.engine import Engine
 from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
@@ -217,7 +219,7 @@ def assert_holds(engine: Engine, target: State, story: str) -> None:
     differences = [
         f"{namespace.name} {part}: {getattr(namespace, part)}"
         for namespace in found
-        for part in ("links", "addresses", "routes", "rules", "neighbours", "fdb", "sysctls", "tables", "about")
+        for part in ("links", "addresses", "nexthops", "routes", "rules", "neighbours", "fdb", "sysctls", "tables", "about")
         if getattr(namespace, part)
     ]
     assert not found.network, "\n".join(("asked for and found differ:", *differences, *map(str, (found.added, found.removed)), story))
@@ -226,10 +228,20 @@ def assert_holds(engine: Engine, target: State, story: str) -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("seed", range(10))
 def test_the_kernel_holds_every_network_it_is_led_to(sandbox: Sandbox, seed: int) -> None:
+    hold_one_after_the_other(sandbox, seed, RandomNetwork(seed).state)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("seed", range(10))
+def test_so_it_does_where_routes_name_nexthop_objects(sandbox: Sandbox, seed: int) -> None:
     networks = RandomNetwork(seed)
+    hold_one_after_the_other(sandbox, seed, lambda: with_nexthops(networks.state(), networks.random))
+
+
+def hold_one_after_the_other(sandbox: Sandbox, seed: int, draw: Callable[[], State]) -> None:
     with Engine(sandbox) as engine:
         for step in range(12):
-            target = networks.state()
+            target = draw()
             plan = engine.apply(target)
             assert_holds(engine, target, f"seed {seed}, step {step}, after\n" + "\n".join(plan.lines()) + "\n")
             assert engine.apply(target).is_empty, f"seed {seed}, step {step}: applying a second time does something"

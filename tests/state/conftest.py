@@ -16,6 +16,7 @@ from lab.state import (
     Bridge,
     BridgePort,
     FdbEntry,
+    GroupMember,
     Link,
     LinkKind,
     Loopback,
@@ -23,6 +24,7 @@ from lab.state import (
     Namespace,
     Neighbour,
     NextHop,
+    NextHopObject,
     OtherKind,
     PortRange,
     Route,
@@ -85,6 +87,7 @@ def _show(namespace: Namespace) -> str:
     shows = {
         "link": f"ip -n {name} -j -d link",
         "address": f"ip -n {name} -j address",
+        "nexthop": f"ip -n {name} -j nexthop",
         "route4": f"ip -n {name} -j -4 route show table all",
         "route6": f"ip -n {name} -j -6 route show table all",
         "rule4": f"ip -n {name} -j -d -4 rule",
@@ -122,6 +125,7 @@ def _namespace(stated: Namespace, sections: Mapping[str, str]) -> Namespace:
         tuple(_fdb(shown("fdb"), links)),
         {path: sections[f"{name} {path}"].strip() for path in stated.sysctls},
         from_json(json.loads(sections[f"{name} nft"])),
+        nexthops=tuple(map(_nexthop, shown("nexthop"))),
     )
 
 
@@ -193,6 +197,9 @@ def _route(item: dict[str, Any]) -> Route:
     version = 6 if "pref" in item or "pref" in (item.get("nexthops") or [{}])[0] or ":" in item["dst"] else 4
     everything = "::/0" if version == 6 else "0.0.0.0/0"
     kind = item.get("type", "unicast")
+    if "nhid" in item:  # ip says beside it where the nexthop object leads
+        item = {key: value for key, value in item.items() if key not in ("gateway", "via", "dev", "nexthops", "flags")}
+        kind = "unicast" if kind == "blackhole" else kind
     return Route(
         ip_network(everything if item["dst"] == "default" else item["dst"]),
         kind,
@@ -211,6 +218,19 @@ def _route(item: dict[str, Any]) -> Route:
             NextHop(ip_address(hop["gateway"]) if "gateway" in hop else None, hop.get("dev"), hop["weight"], "onlink" in hop["flags"])
             for hop in item.get("nexthops", ())
         ),
+        nexthop=item.get("nhid"),
+    )
+
+
+def _nexthop(item: dict[str, Any]) -> NextHopObject:
+    return NextHopObject(
+        item["id"],
+        ip_address(item["gateway"]) if "gateway" in item else None,
+        item.get("dev"),
+        "onlink" in item["flags"],
+        "blackhole" in item,
+        tuple(GroupMember(member["id"], member.get("weight", 1)) for member in item.get("group", ())),
+        protocol=_protocol(item.get("protocol", "unspec")),
     )
 
 

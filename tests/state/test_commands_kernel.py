@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
+from random import Random
 
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
+from lab.forwarding.generate import with_nexthops
 from lab.state import (
     LO,
     AddressEntry,
@@ -277,6 +279,16 @@ def test_the_commands_of_a_difference_lead_from_one_state_to_the_other(kernel_st
     note(script)
     read = kernel_state(script, after)
     assert_no_difference(read, after)
+
+
+@pytest.mark.kernel
+@examples(15)
+@given(before=states(), after=states(), random=st.randoms(use_true_random=False))
+def test_so_they_do_where_routes_name_nexthop_objects(kernel_state: KernelState, before: State, after: State, random: Random) -> None:
+    one, other = (with_nexthops(state, random) for state in (before, after))
+    script = shell((*commands_of(one), *commands_of(difference(one, other))))
+    note(script)
+    assert_no_difference(kernel_state(script, other), other)
 
 
 @pytest.mark.kernel

@@ -54,6 +54,46 @@ ip route del 10.9.0.0/16 metric 50
 ip route del 10.9.0.0/16 via 10.1.0.99
 ip route del 10.9.0.0/16
 ip route flush table 200
+ip nexthop add id 1 via 10.1.0.2 dev a
+ip nexthop add id 1 via 10.1.0.3 dev a
+ip nexthop add id 2 via 10.2.0.2 dev b onlink proto static
+ip nexthop add id 3 via 10.1.0.2
+ip nexthop add id 3 via 10.77.0.1 dev a
+ip nexthop add id 3 dev dn
+ip nexthop add id 3 group 1,2/2,5
+ip nexthop add id 4 group 3
+ip nexthop add id 4 group 1/1
+ip nexthop add id 4 group 1/9
+ip nexthop add id 5 blackhole
+ip nexthop add id 6 group 5/1
+ip nexthop add id 6 group 5
+ip nexthop replace id 7 dev b
+ip nexthop replace id 1 group 2
+ip nexthop replace id 3 dev a
+ip nexthop replace id 1 blackhole
+ip route add 10.20.0.0/16 nhid 1
+ip route add 10.20.1.0/24 nhid 3 metric 5 src 10.1.0.1
+ip route add 10.20.2.0/24 nhid 5
+ip route add blackhole 10.20.3.0/24 nhid 6
+ip route add 10.20.4.0/24 nhid 7 scope link
+ip route add 10.20.5.0/24 nhid 8
+ip route add 10.20.5.0/24 nhid 1 dev a
+ip route replace 10.20.1.0/24 nhid 1 metric 5
+ip route append 10.20.1.0/24 nhid 2 metric 5
+ip route del 10.20.1.0/24 nhid 3
+ip route del 10.20.1.0/24 nhid 2
+ip route del 10.20.0.0/16
+ip nexthop del id 2
+ip nexthop del id 2
+ip nexthop replace id 1 via 10.1.0.3 dev a
+ip route add 10.20.6.0/24 nhid 3
+ip nexthop del id 1
+ip nexthop add id 1 via 10.1.0.2 dev a
+ip nexthop add id 2 via 10.2.0.2 dev b
+ip nexthop add id 3 group 1/2
+ip route add 10.20.7.0/24 nhid 3
+ip route add 10.20.8.0/24 nhid 2
+ip nexthop
 ip rule add from 10.1.0.0/16 table 100
 ip rule add fwmark 0x10/0xff lookup 100 pref 50
 ip rule add fwmark 0x10/0xff lookup 100 pref 50

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from random import Random
 
+from lab.forwarding.generate.nexthops import with_nexthops
 from lab.forwarding.generate.shape import Shape, random_shape
 from lab.forwarding.generate.trouble import make_trouble, put_route, some_network, some_way
 from lab.state import NextHop, PortRange, Route, Rule, State, Table, complete
@@ -26,7 +27,8 @@ def policy_state(random: Random) -> State:
             rule = _some_rule(shape, name)
             if all(rule != other for other in shape.builder[name].rules):
                 shape.builder[name].add_rule(rule)
-    return complete(shape.builder.freeze())
+    state = shape.builder.freeze()
+    return complete(with_nexthops(state, random) if random.random() < 0.5 else state)
 
 
 def _some_route(shape: Shape, name: str) -> None:

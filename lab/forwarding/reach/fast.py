@@ -204,7 +204,9 @@ def _decided_by(own: Codes, nesting: Nesting, number: int) -> int:
 def _is_plain(node: Node) -> bool:
     """Whether plain routing is all that happens in a namespace."""
     rules = not only_default_rules(node.namespace.rules) or node.ruleset.of(4).registers or node.ruleset.sees_frames
-    odd_routes = any(route.hops or route.tos or route.type == "throw" or route.table == Table.DEFAULT for route in node.namespace.routes)
+    odd_routes = node.namespace.nexthops or any(
+        route.hops or route.tos or route.type == "throw" or route.table == Table.DEFAULT for route in node.namespace.routes
+    )
     odd_links = any(
         not isinstance(link.kind, Veth | Loopback) or link.master or link.impairment or not (link.up and link.arp)
         for link in node.namespace.links

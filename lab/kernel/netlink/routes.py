@@ -44,6 +44,7 @@ RTA_UID: Final = 25
 RTA_IP_PROTO: Final = 27
 RTA_SPORT: Final = 28
 RTA_DPORT: Final = 29
+RTA_NH_ID: Final = 30
 
 RTAX_MTU: Final = 2
 RTAX_ADVMSS: Final = 8
@@ -116,6 +117,8 @@ def _body(route: Route, indexes: Indexes) -> bytes:
     if route.mtu is not None or route.advmss is not None:
         metrics = b"" if route.mtu is None else u32(RTAX_MTU, route.mtu)
         body += attribute(RTA_METRICS, metrics if route.advmss is None else metrics + u32(RTAX_ADVMSS, route.advmss))
+    if route.nexthop is not None:
+        body += u32(RTA_NH_ID, route.nexthop)
     if route.hops:
         body += attribute(RTA_MULTIPATH, b"".join(_hop(hop, family, indexes) for hop in route.hops))
     return body

@@ -63,6 +63,11 @@ def read_route(body: bytes, names: Names) -> Route | None:
     metrics = read_attributes(attributes.get(nr.RTA_METRICS, b""))
     # Linux gives IPv6 routes that lead nowhere the device lo (ip6_route_info_create); a person does not write it.
     device = None if family != AF_INET and type_name in _NO_WAY_OUT else names.get(index)
+    nexthop = _optional_number(attributes, nr.RTA_NH_ID)
+    if nexthop is not None:
+        # The kernel tells where a nexthop object leads as if the route itself did (net.ipv4.nexthop_compat_mode).
+        attributes = {kind: data for kind, data in attributes.items() if kind not in (nr.RTA_GATEWAY, nr.RTA_VIA, nr.RTA_MULTIPATH)}
+        device, flags, type_name = None, 0, "unicast" if type_name == "blackhole" else type_name
     return Route(
         destination=_network(family, attributes.get(nr.RTA_DST), length),
         type=type_name,
@@ -78,6 +83,7 @@ def read_route(body: bytes, names: Names) -> Route | None:
         mtu=number(metrics[nr.RTAX_MTU]) if nr.RTAX_MTU in metrics else None,
         advmss=number(metrics[nr.RTAX_ADVMSS]) if nr.RTAX_ADVMSS in metrics else None,
         hops=_hops(attributes.get(nr.RTA_MULTIPATH, b""), names),
+        nexthop=nexthop,
     )
 
 

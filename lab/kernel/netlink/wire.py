@@ -1,7 +1,7 @@
 """The bytes of rtnetlink: message header, attributes, and the numbers the kernel gives to things.
 
 Everything here is plain packing in the machine's own byte order, as netlink(7) and rtnetlink(7) lay it down; it runs on any system.
-Numbers come from include/uapi/linux/: netlink.h, rtnetlink.h, if_link.h, if_addr.h, neighbour.h, fib_rules.h.
+Numbers come from include/uapi/linux/: netlink.h, rtnetlink.h, if_link.h, if_addr.h, neighbour.h, fib_rules.h, nexthop.h.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ RTM_GETNEIGH: Final = 30
 RTM_NEWRULE: Final = 32
 RTM_DELRULE: Final = 33
 RTM_GETRULE: Final = 34
+RTM_NEWNEXTHOP: Final = 104
+RTM_DELNEXTHOP: Final = 105
+RTM_GETNEXTHOP: Final = 106
 
 NLA_F_NESTED: Final = 0x8000
 NLA_TYPE_MASK: Final = 0x3FFF

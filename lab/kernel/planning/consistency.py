@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from lab.errors import InputError, did_you_mean
 from lab.kernel.planning.wording import Object, describe
 from lab.state import Link, Macvlan, Namespace, Provenance, Rule, State, Veth, Vxlan
+from lab.state.checks.routing import nexthop_mistakes
 
 
 def check_namespace(namespace: Namespace, state: State) -> None:
@@ -25,6 +26,9 @@ def check_namespace(namespace: Namespace, state: State) -> None:
                 raise _mistake(namespace, f"there is no link {device} for {describe(thing)}", thing.provenance, hint)
     for rule in namespace.rules:
         _check_rule(namespace, rule)
+    if namespace.nexthops or any(route.nexthop is not None for route in namespace.routes):
+        for mistake in nexthop_mistakes(namespace):
+            raise _mistake(namespace, mistake.message, mistake.provenance, mistake.hint)
 
 
 def base_of(link: Link) -> str | None:
@@ -63,6 +67,7 @@ def _devices(namespace: Namespace) -> set[str | None]:
     devices: set[str | None] = {entry.device for entry in namespace.addresses}
     devices |= {neighbour.device for neighbour in namespace.neighbours}
     devices |= {entry.device for entry in namespace.fdb}
+    devices |= {thing.device for thing in namespace.nexthops}
     devices |= {route.device for route in namespace.routes}
     devices |= {hop.device for route in namespace.routes for hop in route.hops}
     devices.discard(None)
@@ -71,7 +76,7 @@ def _devices(namespace: Namespace) -> set[str | None]:
 
 def _references(namespace: Namespace) -> Iterator[tuple[Object, str]]:
     """What refers to links, with their names."""
-    things: Iterable[Object] = (*namespace.addresses, *namespace.neighbours, *namespace.fdb)
+    things: Iterable[Object] = (*namespace.addresses, *namespace.neighbours, *namespace.fdb, *namespace.nexthops)
     yield from ((thing, thing.device) for thing in things if not isinstance(thing, Link | Rule) and thing.device is not None)
     for route in namespace.routes:
         for device in (route.device, *(hop.device for hop in route.hops)):

@@ -26,6 +26,7 @@ class Phase(IntEnum):
     CONFIGURATION = 7
     RULE_SETS = 8
     BARRIER = 9
+    NEXTHOPS = 10
 
     @property
     def title(self) -> str:
@@ -43,6 +44,7 @@ _TITLES = {
     Phase.CONFIGURATION: "set links up; addresses, neighbours, FDB entries, routes, rules",
     Phase.RULE_SETS: "load nft rule sets",
     Phase.BARRIER: "wait until links forward",
+    Phase.NEXTHOPS: "nexthop objects, which need a carrier, and the routes that name them",
 }
 
 

@@ -35,7 +35,7 @@ def _of_new_namespace(change: NamespaceChange) -> Iterator[SendBatch]:
     """The same in short, for a namespace in which there is nothing to be removed. Most of a lab is built this way, and quickly."""
     after = change.after
     batch = Batch(after.name, change.indexes)
-    old_rules, new_rules = _rules(change.before, after)
+    old_rules, new_rules = rule_changes(change.before, after)
     batch.many(Verb.DELETE, old_rules, _delete_rule)
     _set_up_and_down(batch, change)
     addresses = new_addresses_of(after)
@@ -45,7 +45,7 @@ def _of_new_namespace(change: NamespaceChange) -> Iterator[SendBatch]:
     batch.many(Verb.ADD, after.fdb, new_fdb_entry)
     for routes in by_dependence(new_routes_of(after)):
         batch.many(Verb.ADD, routes, new_route)
-    batch.many(Verb.ADD, new_rules, _new_rule)
+    batch.many(Verb.ADD, [] if rules_are_last(change) else new_rules, add_rule)
     yield from batch.steps(Phase.CONFIGURATION)
 
 
@@ -53,7 +53,7 @@ def _of_existing_namespace(change: NamespaceChange) -> Iterator[SendBatch]:
     before, after = change.before, change.after
     batch = Batch(after.name, change.indexes)
     disturbed = change.disturbed | _links_that_lost_ipv6(change)
-    old_rules, new_rules = _rules(before, after)
+    old_rules, new_rules = rule_changes(before, after)
     old_neighbours, new_neighbours = _entries(before.neighbours, after.neighbours, disturbed, change.lost)
     old_fdb, new_fdb = _entries(before.fdb, after.fdb, disturbed, change.lost)
     old_addresses, new_addresses = address_changes(change, disturbed)
@@ -76,11 +76,17 @@ def _of_existing_namespace(change: NamespaceChange) -> Iterator[SendBatch]:
     for stage in (0, 1):
         batch.many(Verb.ADD, added[stage], new_route)
         batch.many(Verb.REPLACE, replaced[stage], replace_route)
-    batch.many(Verb.ADD, new_rules, _new_rule)
+    batch.many(Verb.ADD, [] if rules_are_last(change) else new_rules, add_rule)
     yield from batch.steps(Phase.CONFIGURATION)
 
 
-def _new_rule(rule: Rule, _: Indexes) -> bytes:
+def rules_are_last(change: NamespaceChange) -> bool:
+    """Whether rules come after nexthop objects: a rule may keep the kernel from finding the gateway of one (`fib_check_nh`)."""
+    return bool(change.after.nexthops)
+
+
+def add_rule(rule: Rule, _: Indexes) -> bytes:
+    """Add a rule, in the form in which a batch asks for it."""
     return new_rule(rule)
 
 
@@ -123,7 +129,7 @@ def _is_stated(entry: Neighbour | FdbEntry) -> bool:
     return entry.proxy or entry.state in {"permanent", "noarp"}
 
 
-def _rules(before: Namespace, after: Namespace) -> tuple[list[Rule], list[Rule]]:
+def rule_changes(before: Namespace, after: Namespace) -> tuple[list[Rule], list[Rule]]:
     """Rules that go and that come. Where anything changes at a priority, all its rules are made anew, for their order decides.
 
     The kernel removes the first rule that has what is asked for, and more; so the most particular ones go first.

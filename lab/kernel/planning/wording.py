@@ -12,6 +12,7 @@ from lab.state import (
     Loopback,
     Macvlan,
     Neighbour,
+    NextHopObject,
     OtherKind,
     Route,
     Rule,
@@ -20,9 +21,10 @@ from lab.state import (
     Vxlan,
 )
 from lab.state.commands.links import queueing_text
+from lab.state.commands.nexthops import nexthop_text
 from lab.state.commands.routing import route_text, rule_text
 
-Object = Link | AddressEntry | Route | Rule | Neighbour | FdbEntry
+Object = Link | AddressEntry | NextHopObject | Route | Rule | Neighbour | FdbEntry
 """What netlink messages are about."""
 
 
@@ -33,6 +35,8 @@ def describe(thing: Object) -> str:
             return " ".join(_link(thing))
         case AddressEntry():
             return " ".join(_address(thing))
+        case NextHopObject():
+            return f"nexthop {nexthop_text(thing)}"
         case Route():
             return f"route {route_text(thing)}"
         case Rule():

@@ -127,7 +127,7 @@ def _bar(number: int, route: Route, covered: Sequence[int], column: int, top: fl
         else "range-tunnel"
         if tunnel
         else "range-local"
-        if route.type != "unicast" or route.via is None
+        if route.type != "unicast" or (route.via is None and route.nexthop is None)
         else "range"
     )
     table = f" ({table_name(route.table)})" if route.table != Table.MAIN else ""
@@ -139,8 +139,8 @@ def _bar(number: int, route: Route, covered: Sequence[int], column: int, top: fl
 
 
 def _tunnel(state: State, node: str, route: Route) -> bool:
-    link = state[node].link(route.device) if route.device else None
-    return link is not None and isinstance(link.kind, Vxlan)
+    links = [state[node].link(hop.device) for hop in state[node].ways(route) if hop.device]
+    return any(link is not None and isinstance(link.kind, Vxlan) for link in links)
 
 
 def _answer(answer: Lookup) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lab.errors import InputError, InputErrors, did_you_mean
 from lab.state.checks.devices import address_mistakes, link_mistakes, name_mistake
 from lab.state.checks.mistake import Mistake
-from lab.state.checks.routing import fdb_mistakes, neighbour_mistakes, route_mistakes, rule_mistakes
+from lab.state.checks.routing import fdb_mistakes, neighbour_mistakes, nexthop_mistakes, route_mistakes, rule_mistakes
 from lab.state.checks.rulesets import table_mistakes
 from lab.state.checks.services import listener_mistakes, program_mistakes, sysctl_mistakes
 from lab.state.network import Namespace, State
@@ -46,6 +46,7 @@ def _own_mistakes(state: State, key: str, namespace: Namespace) -> Iterator[Mist
 def _mistakes(state: State, namespace: Namespace) -> Iterator[Mistake]:
     yield from link_mistakes(state, namespace)
     yield from address_mistakes(namespace)
+    yield from nexthop_mistakes(namespace)
     yield from route_mistakes(namespace)
     yield from rule_mistakes(namespace)
     yield from neighbour_mistakes(namespace)

@@ -6,10 +6,60 @@ from collections.abc import Iterator
 
 from lab.state.checks.mistake import MAC, Mistake, missing_link, repeated
 from lab.state.network import Namespace
-from lab.state.objects import Route, Rule, Vxlan
+from lab.state.objects import NextHopObject, Route, Rule, Vxlan
 
 WITHOUT_WAY = ("blackhole", "unreachable", "prohibit", "throw")
 """Types of routes that lead nowhere."""
+
+
+def nexthop_mistakes(namespace: Namespace) -> Iterator[Mistake]:
+    """Yield what is wrong with the nexthop objects of a namespace, and with routes that name one (net/ipv4/nexthop.c)."""
+    objects = {thing.id: thing for thing in namespace.nexthops}
+    for thing in repeated(namespace.nexthops, lambda thing: thing.id):
+        yield Mistake(f"nexthop {thing.id} is there twice", thing.provenance)
+    for thing in namespace.nexthops:
+        if thing.device is not None:
+            yield from missing_link(namespace, thing.device, f"nexthop {thing.id}", thing.provenance)
+        problem = _nexthop_mistake(namespace, thing, objects)
+        if problem is not None:
+            yield Mistake(f"nexthop {thing.id} {problem}", thing.provenance)
+    for route in namespace.routes:
+        if route.nexthop is not None and (problem := _naming_mistake(route, objects)) is not None:
+            yield Mistake(f"{_named(route)} {problem}", route.provenance)
+
+
+def _nexthop_mistake(namespace: Namespace, thing: NextHopObject, objects: dict[int, NextHopObject]) -> str | None:
+    if not 0 < thing.id < 1 << 32:
+        return "has no number that a nexthop can have"
+    if sum((thing.device is not None, thing.blackhole, bool(thing.group))) != 1 or (thing.via is not None and thing.device is None):
+        return "is neither a way out over a device, nor a blackhole, nor a group"
+    link = namespace.link(thing.device) if thing.device is not None else None
+    if link is not None and not link.up:
+        return f"leads out by {link.name}, which is down: the kernel keeps none there"
+    members = [member.id for member in thing.group]
+    if len(set(members)) < len(members):
+        return "has a member twice"
+    for member in thing.group:
+        other = objects.get(member.id)
+        if other is None:
+            return f"has the member {member.id}, which is not there"
+        if other.group:
+            return f"has the member {member.id}, which is a group itself"
+        if other.blackhole and len(members) > 1:
+            return f"has the member {member.id}, a blackhole, beside others"
+        if not 1 <= member.weight <= 256:
+            return f"gives the member {member.id} the weight {member.weight}, which is not between 1 and 256"
+    return None
+
+
+def _naming_mistake(route: Route, objects: dict[int, NextHopObject]) -> str | None:
+    thing = objects.get(route.nexthop or 0)
+    if thing is None:
+        return f"names nexthop {route.nexthop}, which is not there"
+    parts = [objects[member.id] for member in thing.group if member.id in objects] or [thing]
+    if route.destination.version == 6 and any(part.version == 4 for part in parts):
+        return f"names nexthop {thing.id}, which is one of IPv4"
+    return None
 
 
 def route_mistakes(namespace: Namespace) -> Iterator[Mistake]:
@@ -31,13 +81,13 @@ def _named(route: Route) -> str:
 
 def _way_mistake(route: Route) -> str | None:
     single = route.via is not None or route.device is not None
-    if route.hops and single:
+    if sum((bool(route.hops), single, route.nexthop is not None)) > 1:
         return "has next hops and a way of its own"
     if len(route.hops) == 1:
         return "has one next hop in a list of them"
-    if route.type in WITHOUT_WAY and (route.hops or route.via is not None):
+    if route.type in WITHOUT_WAY and (route.hops or route.via is not None or route.nexthop is not None):
         return f"is of type {route.type} and leads somewhere"
-    if route.type not in WITHOUT_WAY and not route.hops and not single:
+    if route.type not in WITHOUT_WAY and not route.hops and not single and route.nexthop is None:
         return "leads nowhere"
     if not 0 < route.table < 1 << 32:
         return "is in no table"

@@ -57,6 +57,7 @@ def route_text(route: Route) -> str:
     words += [f"metric {route.metric}"] if route.metric else []
     words += [f"mtu {route.mtu}"] if route.mtu is not None else []
     words += [f"advmss {route.advmss}"] if route.advmss is not None else []
+    words += [f"nhid {route.nexthop}"] if route.nexthop is not None else []
     words += [hop for one in route.hops for hop in _hop(one)]
     return " ".join(words)
 
@@ -84,7 +85,7 @@ def _default_scope(route: Route) -> str:
         return "host"
     if route.type in ("broadcast", "multicast", "anycast"):
         return "link"
-    direct = route.via is None and not route.hops
+    direct = route.via is None and not route.hops and route.nexthop is None
     return "link" if route.type == "unicast" and direct else "global"
 
 

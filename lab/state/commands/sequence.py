@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from lab.state.builder import LO
 from lab.state.commands import links as link_commands
 from lab.state.commands.command import Command, command
+from lab.state.commands.nexthops import change_nexthops, made_anew, remove_nexthops
 from lab.state.commands.remade import remade
 from lab.state.commands.routing import change_fdb, change_neighbours, change_routes, change_rules
 from lab.state.commands.rulesets import change_tables
 from lab.state.difference import Difference, NamespaceDifference, Setting, difference, difference_of_namespaces, subnet_of
 from lab.state.implied import LOOPBACK_4, LOOPBACK_6, complete_namespace, default_rules
 from lab.state.network import Namespace, State
-from lab.state.objects import AddressEntry, Link
+from lab.state.objects import AddressEntry, Bridge, Link, Network
+from lab.state.ways import without_lost
 
 NO_LINK_LOCAL = Setting("net/ipv6/conf/default/addr_gen_mode", "1")
 """Links made from now on get no IPv6 link-local address by themselves; Documentation/networking/ip-sysctl.rst."""
@@ -38,6 +40,7 @@ def _fresh(namespace: Namespace) -> Namespace:
         namespace,
         links=(replace(LO, up=False),),
         addresses=(),
+        nexthops=(),
         routes=(),
         rules=tuple(default_rules(4)),
         neighbours=(),
@@ -62,6 +65,9 @@ def _sequence(found: Difference, changes: list[NamespaceDifference]) -> Iterator
     yield from link_commands.make_links(before, after, {step.name: step.made for step in steps})
     for step in steps:
         yield from step.rest()
+    # A next hop needs a carrier, so the other ends have to be up.
+    for step in steps:
+        yield from step.last()
 
 
 def _went_along(link: Link, gone: set[str]) -> bool:
@@ -120,9 +126,36 @@ class _Step:
         left = difference_of_namespaces(now, change.after)
         yield from change_neighbours(name, left.neighbours)
         yield from change_fdb(name, left.fdb)
-        yield from change_routes(name, now.routes, change.after.routes)
-        yield from change_rules(name, now.rules, change.after.rules)
+        keys = self._named_keys
+        yield from change_routes(name, *([route for route in side.routes if route.key not in keys] for side in (now, change.after)))
+        if not change.after.nexthops:
+            yield from change_rules(name, now.rules, change.after.rules)
         yield from change_tables(name, change.tables)
+
+    def last(self) -> Iterator[Command]:
+        """Yield what makes nexthop objects and the routes that name them, and then removes those that none of them needs any more."""
+        name, after = self.name, self.change.after
+        if not self.kept.nexthops and not after.nexthops:
+            return
+        now = self._settled()
+        yield from change_nexthops(name, now.nexthops, after.nexthops)
+        left = _without_objects(now, {thing.id for thing in made_anew(now.nexthops, after.nexthops)})
+        keys = self._named_keys
+        yield from change_routes(name, *([route for route in side.routes if route.key in keys] for side in (left, after)))
+        yield from remove_nexthops(name, left.nexthops, after.nexthops)
+        if after.nexthops:  # a rule may keep the kernel from finding the gateway of one
+            yield from change_rules(name, now.rules, after.rules)
+
+    @property
+    def _named_keys(self) -> set[tuple[int, Network, int, int]]:
+        """The keys of routes of which some name a nexthop object, before or after."""
+        return {route.key for side in (self.kept, self.change.after) for route in side.routes if route.nexthop is not None}
+
+    def _settled(self) -> Namespace:
+        """The namespace once links and addresses are as wanted. A bridge whose ports are made anew has lost its carrier meanwhile."""
+        now = self._with_addresses(remade(self._addresses(), self.change.after.addresses, subnet_of)[0])
+        bridges = {link.name for link in now.links if isinstance(link.kind, Bridge)} if self.made or self.unmade else set()
+        return _without_objects(now, {thing.id for thing in now.nexthops if thing.device in bridges})
 
     def _pairs(self) -> Iterator[tuple[Link, Link]]:
         """Yield links of both sides, before and after; one that is made is down, nobody's port, and sends all it is given at first."""
@@ -164,10 +197,21 @@ def _without(namespace: Namespace, gone: set[str]) -> Namespace:
         namespace,
         links=tuple(replace(x, master=None, port=None) if x.master in gone else x for x in namespace.links if x.name not in gone),
         addresses=tuple(entry for entry in namespace.addresses if entry.device not in gone),
+        nexthops=without_lost(namespace.nexthops, gone),
         routes=tuple(r for r in namespace.routes if r.device not in gone and not any(hop.device in gone for hop in r.hops)),
         neighbours=tuple(entry for entry in namespace.neighbours if entry.device not in gone),
         fdb=tuple(entry for entry in namespace.fdb if entry.device not in gone and entry.via not in gone),
     )
+
+
+def _without_objects(namespace: Namespace, gone: set[int]) -> Namespace:
+    """Return a namespace after nexthop objects were removed, and what the kernel removes with them: groups of nothing else, and routes."""
+    if not gone:
+        return namespace
+    groups = {thing.id for thing in namespace.nexthops if thing.group and all(member.id in gone for member in thing.group)}
+    lost = gone | groups
+    kept = (replace(x, group=tuple(m for m in x.group if m.id not in gone)) for x in namespace.nexthops if x.id not in lost)
+    return replace(namespace, nexthops=tuple(kept), routes=tuple(r for r in namespace.routes if r.nexthop not in lost))
 
 
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv6/conf/all/forwarding")

@@ -1,8 +1,8 @@
 """Commands as an operator types them, read and carried out on a state: the other way of `lab.state.commands`.
 
-What is understood: `ip route`, `ip rule`, `ip link set` and `del`, `ip addr`, `ip neigh`, `bridge fdb`, `sysctl`, `echo VALUE >
-/proc/sys/...`, and of `nft` what `lab.state.typed.rulesets` says. What else configures a network raises `NotModelled`: a kernel can tell
-what it does.
+What is understood: `ip route`, `ip nexthop`, `ip rule`, `ip link set` and `del`, `ip addr`, `ip neigh`, `bridge fdb`, `sysctl`, `echo
+VALUE > /proc/sys/...`, and of `nft` what `lab.state.typed.rulesets` says. What else configures a network raises `NotModelled`: a kernel
+can tell what it does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from typing import Final
 
 from lab.errors import InputError, did_you_mean, quoted
 from lab.state.implied import complete
+from lab.state.lost import without_carrier
 from lab.state.network import State
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
 from lab.state.typed.devices import change_addresses, change_fdb, change_links, change_neighbours
-from lab.state.typed.routes import READING, change_routes, change_rules
+from lab.state.typed.nexthops import change_nexthops
+from lab.state.typed.numbers import READING
+from lab.state.typed.routes import change_routes
+from lab.state.typed.rules import change_rules
 from lab.state.typed.rulesets import change_tables
 from lab.state.typed.sysctls import change_sysctls, echo_into
 from lab.state.typed.words import NotModelled, Reader, Word, split_line, split_words
@@ -80,7 +84,7 @@ def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> No
             six = reader.place
         elif option not in _FLAGS:
             raise NotModelled(f"the option {quoted(option)} of `ip` is not modelled", place=reader.place)
-    said = reader.take("an object of `ip` (route, rule, link, addr, neigh)")
+    said = reader.take("an object of `ip` (route, nexthop, rule, link, addr, neigh)")
     name = next((known for known in _IP_OBJECTS if known.startswith(said) and said), None)
     namespace = builder[node]
     if six is not None and name is not None:
@@ -90,6 +94,11 @@ def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> No
     match name:
         case "route":
             change_routes(reader, namespace, why)
+        case "nexthop":
+            change_nexthops(reader, namespace, why)
+            made = builder.freeze()
+            if without_carrier(made.namespaces)[node].nexthops != made[node].nexthops:
+                reader.refuse("Carrier for nexthop device is down")
         case "rule":
             change_rules(reader, namespace, why)
         case "link":
@@ -100,7 +109,8 @@ def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> No
             change_neighbours(reader, namespace, why)
         case None:
             reader.fail(
-                f"`ip` has no object {quoted(said)}", did_you_mean(said, ("address", "route", "rule", "neighbour", "link"), "object")
+                f"`ip` has no object {quoted(said)}",
+                did_you_mean(said, ("address", "route", "rule", "neighbour", "link", "nexthop"), "object"),
             )
         case _:
             raise NotModelled(f"`ip {name}` is not modelled", place=reader.place)

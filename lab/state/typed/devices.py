@@ -11,7 +11,7 @@ from lab.state.builder import NamespaceBuilder
 from lab.state.objects import AddressEntry, Bridge, FdbEntry, Neighbour, Scope
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
-from lab.state.typed.routes import READING
+from lab.state.typed.numbers import READING
 from lab.state.typed.words import NotModelled, Reader
 
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")

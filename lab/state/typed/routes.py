@@ -1,7 +1,6 @@
-"""`ip route` and `ip rule`, read and carried out on a namespace as ip-route(8), ip-rule(8) and the kernel do it.
+"""`ip route`, read and carried out on a namespace as ip-route(8) and the kernel do it.
 
-Sources: iproute_modify in iproute2, fib_table_insert, fib_table_delete and fib_check_nh in net/ipv4, fib_default_rule_pref in
-net/core/fib_rules.c.
+Sources: iproute_modify in iproute2, fib_table_insert, fib_table_delete and fib_check_nh in net/ipv4.
 """
 
 from __future__ import annotations
@@ -12,39 +11,14 @@ from ipaddress import IPv4Network
 from typing import Final, cast, get_args
 
 from lab.state.builder import NamespaceBuilder
-from lab.state.objects import Address, Network, NextHop, PortRange, Protocol, Route, RouteType, Rule, RuleAction, Table
+from lab.state.objects import Address, Network, NextHop, Protocol, Route, RouteType, Table
 from lab.state.provenance import Provenance
+from lab.state.typed.numbers import READING, protocol_number, table_number
 from lab.state.typed.words import NotModelled, Reader
 
-_TABLES: Final[Mapping[str, int]] = {"main": Table.MAIN, "local": Table.LOCAL, "default": Table.DEFAULT}
-_PROTOCOLS: Final[Mapping[str, int]] = {
-    "redirect": 1,
-    "kernel": 2,
-    "boot": 3,
-    "static": 4,
-    "gated": 8,
-    "ra": 9,
-    "mrt": 10,
-    "zebra": 11,
-    "bird": 12,
-    "dnrouted": 13,
-    "xorp": 14,
-    "ntk": 15,
-    "dhcp": 16,
-    "keepalived": 18,
-    "babel": 42,
-    "bgp": 186,
-    "isis": 187,
-    "ospf": 188,
-    "rip": 189,
-    "eigrp": 192,
-}
-"""rt_protos of iproute2."""
 _SCOPES: Final[Mapping[str, str]] = {"global": "global", "universe": "global", "site": "site", "link": "link", "host": "host"}
 _TYPES: Final = get_args(RouteType)
 _WAYLESS: Final = ("blackhole", "unreachable", "prohibit", "throw")
-READING: Final = ("show", "list", "lst", "get", "help", "save", "showdump", "monitor")
-"""Verbs that change nothing."""
 _ROUTE_VERBS: Final = (
     "list",
     "show",
@@ -62,24 +36,7 @@ _ROUTE_VERBS: Final = (
     "save",
     "restore",
 )
-_ROUTE_WORDS: Final = ("via", "dev", "table", "proto", "scope", "metric", "src", "onlink", "mtu", "advmss", "tos", "nexthop")
-_RULE_VERBS: Final = ("list", "show", "lst", "add", "delete", "flush", "save", "restore")
-_RULE_WORDS: Final = (
-    "from",
-    "to",
-    "iif",
-    "oif",
-    "fwmark",
-    "table",
-    "lookup",
-    "pref",
-    "priority",
-    "tos",
-    "ipproto",
-    "sport",
-    "dport",
-    "goto",
-)
+_ROUTE_WORDS: Final = ("via", "dev", "table", "proto", "scope", "metric", "src", "onlink", "mtu", "advmss", "tos", "nexthop", "nhid")
 
 
 @dataclass(slots=True)
@@ -100,6 +57,7 @@ class _Said:
     mtu: int | None = None
     advmss: int | None = None
     hops: list[NextHop] = field(default_factory=list)
+    nexthop: int | None = None
 
 
 def change_routes(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
@@ -153,7 +111,7 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
             case "table":
                 said.table = table_number(reader)
             case "proto" | "protocol":
-                said.protocol = _named_number(reader, "a protocol", _PROTOCOLS, 255)
+                said.protocol = protocol_number(reader)
             case "scope":
                 said.scope = _scope(reader)
             case "metric" | "priority" | "preference" | "pref":
@@ -171,6 +129,8 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
                 said.tos = reader.number("a TOS", 255)
             case "nexthop":
                 said.hops.append(_hop(reader, namespace))
+            case "nhid":
+                said.nexthop = reader.number("the id of a nexthop")
             case _:
                 reader.unknown(_ROUTE_WORDS, "an option of a route (via, dev, table, metric, ...)")
     return said
@@ -200,17 +160,6 @@ def _hop(reader: Reader, namespace: NamespaceBuilder) -> NextHop:
     return NextHop(via, device, weight, onlink)
 
 
-def table_number(reader: Reader) -> int:
-    """Take the number or name of a routing table."""
-    return _named_number(reader, "a routing table", _TABLES, 0xFFFFFFFF)
-
-
-def _named_number(reader: Reader, what: str, names: Mapping[str, int], largest: int) -> int:
-    if reader.peek() in names:
-        return names[reader.take(what)]
-    return reader.number(what, largest)
-
-
 def _scope(reader: Reader) -> str:
     said = reader.take("a scope")
     if said not in _SCOPES:
@@ -223,12 +172,16 @@ def _scope(reader: Reader) -> str:
 
 def _route(reader: Reader, said: _Said) -> Route:
     kind = said.type or "unicast"
-    if kind == "unicast" and said.via is None and said.device is None and not said.hops:
+    if said.nexthop is not None:
+        if said.via is not None or said.device is not None or said.hops:
+            reader.refuse("Nexthop specification and nexthop id are mutually exclusive")
+        kind = "unicast" if kind == "blackhole" else kind  # the kernel calls either so, if the nexthop is a blackhole
+    if kind == "unicast" and said.nexthop is None and said.via is None and said.device is None and not said.hops:
         reader.refuse("a route needs `via` or `dev`")
     if kind in _WAYLESS and (said.via is not None or said.hops):
         reader.refuse(f"a route of type {kind} leads nowhere")
     by_type = "host" if kind == "local" else "link" if kind in ("broadcast", "multicast", "anycast") else "global"
-    direct = kind == "unicast" and said.via is None and not any(hop.via for hop in said.hops)
+    direct = kind == "unicast" and said.nexthop is None and said.via is None and not any(hop.via for hop in said.hops)
     single = said.hops[0] if len(said.hops) == 1 else None
     return Route(
         said.destination,
@@ -245,6 +198,7 @@ def _route(reader: Reader, said: _Said) -> Route:
         mtu=said.mtu,
         advmss=said.advmss,
         hops=() if single is not None else tuple(said.hops),
+        nexthop=said.nexthop,
     )
 
 
@@ -252,15 +206,20 @@ def _with_way(reader: Reader, namespace: NamespaceBuilder, route: Route) -> Rout
     """Return the route with the devices that fib_check_nh finds. Raises InputError for what it refuses."""
     if route.source is not None and all(entry.interface.ip != route.source for entry in namespace.addresses):
         reader.refuse(f"Invalid prefsrc address ({route.source} is no address of {namespace.name})")
+    if route.nexthop is not None:
+        if route.nexthop not in namespace.nexthops:
+            known = ", ".join(map(str, namespace.nexthops)) or "none"
+            reader.refuse(f"Nexthop id does not exist ({namespace.name} has {known})")
+        return route
     if route.hops:
-        return replace(route, hops=tuple(replace(hop, device=_checked(reader, namespace, route, hop)) for hop in route.hops))
+        return replace(route, hops=tuple(replace(hop, device=checked_device(reader, namespace, route.table, hop)) for hop in route.hops))
     if route.type in _WAYLESS:
         return route
-    return replace(route, device=_checked(reader, namespace, route, NextHop(route.via, route.device, onlink=route.onlink)))
+    return replace(route, device=checked_device(reader, namespace, route.table, NextHop(route.via, route.device, onlink=route.onlink)))
 
 
-def _checked(reader: Reader, namespace: NamespaceBuilder, route: Route, hop: NextHop) -> str:
-    """Return the device of a next hop. The next hop has to be on the link of a device that is up."""
+def checked_device(reader: Reader, namespace: NamespaceBuilder, table: int, hop: NextHop) -> str:
+    """Return the device of a next hop of a route in some table. The next hop has to be on the link of a device that is up."""
     device, via = hop.device, hop.via
     if device is not None and not namespace.links[device].up:
         reader.refuse(f"Device for nexthop is not up ({device})")
@@ -271,7 +230,7 @@ def _checked(reader: Reader, namespace: NamespaceBuilder, route: Route, hop: Nex
         if any(entry.interface.ip == via for entry in namespace.addresses):
             reader.refuse(f"Nexthop has invalid gateway ({via} is an address of {namespace.name} itself)")
         return device
-    found = _on_link(namespace, route.table, via, device)
+    found = _on_link(namespace, table, via, device)
     if found is None:
         reader.refuse(f"Nexthop has invalid gateway (no subnet of {namespace.name}{f' on {device}' if device else ''} holds {via})")
     if not namespace.links[found].up:
@@ -320,6 +279,7 @@ def _is_meant(route: Route, said: _Said) -> bool:
         (said.scope, route.scope),
         (said.device, route.device),
         (said.via, route.via),
+        (said.nexthop, route.nexthop),
     )
     if any(wanted is not None and wanted != found for wanted, found in asked):
         return False
@@ -341,7 +301,7 @@ def _flush(reader: Reader, namespace: NamespaceBuilder) -> None:
             case "dev":
                 device = reader.device(list(namespace.links), namespace.name)
             case "proto" | "protocol":
-                protocol = _named_number(reader, "a protocol", _PROTOCOLS, 255)
+                protocol = protocol_number(reader)
             case "exact" | "to":
                 reader.skip("exact")
                 exact = reader.network()
@@ -356,102 +316,3 @@ def _flush(reader: Reader, namespace: NamespaceBuilder) -> None:
         or (exact is not None and route.destination != exact)
         or (protocol is not None and route.protocol != protocol)
     ]
-
-
-# -- rules ---------------------------------------------------------------------------------------------------------
-
-
-def change_rules(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
-    """Carry out `ip rule ...`. Raises InputError."""
-    verb = reader.verb(_RULE_VERBS, "command of `ip rule`") if reader.peek() is not None else "show"
-    if verb in READING:
-        return
-    if verb in ("flush", "restore"):
-        raise NotModelled(f"`ip rule {verb}` is not modelled", place=reader.place)
-    said = _read_rule(reader)
-    if verb == "delete":
-        for number, rule in enumerate(namespace.rules):
-            if rule.family == 4 and all(getattr(rule, name) == value for name, value in said.items()):
-                del namespace.rules[number]
-                return
-        reader.refuse("No such file or directory (there is no such rule)")
-    if "action" not in said and "table" not in said:
-        said["table"] = int(Table.MAIN)
-    priority = said.pop("priority", None)
-    rule = Rule(_free_priority(namespace) if priority is None else int(str(priority)), provenance=why, **said)  # type: ignore[arg-type]
-    if rule in namespace.rules:
-        reader.refuse("File exists (the same rule is there)")
-    if rule.action == "goto" and (rule.goto is None or rule.goto <= rule.priority):
-        reader.refuse("Invalid argument (goto leads only to a rule behind it)")
-    namespace.rules.append(rule)
-    namespace.rules.sort(key=lambda other: (other.family, other.priority))
-
-
-def _free_priority(namespace: NamespaceBuilder) -> int:
-    """Return the priority of a rule that states none: one before that of the second rule (fib_default_rule_pref)."""
-    own = [rule.priority for rule in namespace.rules if rule.family == 4]
-    return own[1] - 1 if len(own) > 1 and own[1] else 0
-
-
-def _read_rule(reader: Reader) -> dict[str, object]:
-    said: dict[str, object] = {}
-    while reader.peek() is not None:
-        word = reader.take("an option of the rule")
-        match word:
-            case "not":
-                said["inverted"] = True
-            case "from":
-                said["source"] = _selector(reader)
-            case "to":
-                said["destination"] = _selector(reader)
-            case "iif" | "dev":
-                said["iif"] = reader.take("a device")
-            case "oif":
-                said["oif"] = reader.take("a device")
-            case "fwmark":
-                said |= _mark(reader)
-            case "table" | "lookup":
-                said["table"] = table_number(reader)
-            case "pref" | "priority" | "preference" | "order":
-                said["priority"] = reader.number("a priority")
-            case "tos" | "dsfield":
-                said["tos"] = reader.number("a TOS", 255)
-            case "ipproto":
-                said["ip_protocol"] = _named_number(reader, "an IP protocol", {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}, 255)
-            case "sport":
-                said["source_ports"] = _ports(reader)
-            case "dport":
-                said["destination_ports"] = _ports(reader)
-            case "suppress_prefixlength" | "sup_pl":
-                said["suppress_prefix_length"] = reader.number("a prefix length", 32)
-            case "goto":
-                said |= {"action": "goto", "goto": reader.number("a priority")}
-            case "proto" | "protocol":
-                said["protocol"] = _named_number(reader, "a protocol", _PROTOCOLS, 255)
-            case "blackhole" | "unreachable" | "prohibit" | "nop":
-                said["action"] = cast(RuleAction, word)
-            case _:
-                reader.unknown(_RULE_WORDS, "an option of a rule (from, to, fwmark, table, pref, ...)")
-    return said
-
-
-def _selector(reader: Reader) -> Network | None:
-    network = reader.network("a network")
-    return None if network.prefixlen == 0 else network
-
-
-def _mark(reader: Reader) -> dict[str, object]:
-    mark, _, mask = reader.take("a mark").partition("/")
-    try:
-        read: dict[str, object] = {"mark": int(mark, 0)}
-        return read | {"mask": int(mask, 0)} if mask else read
-    except ValueError:
-        reader.fail("expected a mark, as 0x100 or 0x100/0xff00")
-
-
-def _ports(reader: Reader) -> PortRange:
-    first, _, last = reader.take("a port").partition("-")
-    try:
-        return PortRange(int(first), int(last or first))
-    except ValueError:
-        reader.fail("expected a port, as 80 or 8000-8080")
