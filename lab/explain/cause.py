@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from lab.explain.deaths import Death, death_of, last_destination
-from lab.explain.evidence import Testimony, about
+from lab.explain.evidence import Testimony, about, unread_log
 from lab.explain.explanation import Cause, Evidence, Explanation, Responsible
 from lab.explain.kept import explain_kept
 from lab.explain.names import explain_name
@@ -93,6 +93,7 @@ def explain(
         needed or _needed(death, astray, last_destination(lost)),
         tuple(about(network, outcome, lost, testimony)),
         death.object if astray is not None else death.by,
+        unread_log(network, lost, testimony),
     )
     objects = [turn.responsible for turn in turns if turn.responsible is not None] + ([death.object] if death.object else [])
     return Explanation(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Final
 
 from lab.explain.deaths import last_hop
@@ -18,10 +19,11 @@ from lab.forwarding import Dropped, Network, Packet, Reason, Trace
 from lab.forwarding.arp import Resolution
 from lab.forwarding.fib import Lookup
 from lab.forwarding.network import Node
-from lab.forwarding.packet import TCP, UDP
+from lab.forwarding.packet import TCP, UDP, Address, Arp
 from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.why import describe_route
 from lab.kernel.counters import Counters
+from lab.kernel.martians import Martian
 from lab.kernel.nft_trace import TracedRule
 from lab.kernel.oracle import RouteAnswer, RouteQuery
 from lab.probe import Grade, Outcome, Part, Sighting
@@ -39,6 +41,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "error": "icmp-error",
 }
 """Which part of a probe each packet of a conversation is."""
+_REFUSED: Final = (Reason.RP_FILTER, Reason.LOCAL_SOURCE, Reason.INVALID_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,10 @@ class Testimony:
     """Whether no other probe was under way, so that what moved moved for this one."""
     traced: tuple[TracedRule, ...] = ()
     """What the rule sets' own trace said of the packet."""
-    logged: tuple[str, ...] = ()
-    """What the kernel logged of packets with impossible sources (log_martians)."""
+    logged: tuple[Martian, ...] = ()
+    """What the kernel of this machine logged of packets with impossible sources (log_martians), whoever's they were."""
+    unreadable: str | None = None
+    """Why that log could not be read."""
     neighbours: Mapping[str, tuple[Neighbour, ...]] = field(default_factory=dict)
     """The neighbours each namespace knew, or asked for, afterwards."""
 
@@ -69,7 +74,7 @@ def about(network: Network, outcome: Outcome, lost: Trace, testimony: Testimony)
     yield from _reported(outcome, verdict, part)
     yield from _error_seen(outcome, verdict)
     yield from _traced(verdict, testimony)
-    yield from (Evidence(Grade.COUNTED, f"the kernel's log: {line}") for line in testimony.logged)
+    yield from _logged(network, lost, verdict, testimony)
     yield from _counted(network, verdict, testimony)
     yield from _last_seen(outcome, part)
     yield from _answered(network, lost, verdict, testimony)
@@ -96,6 +101,43 @@ def _traced(verdict: Dropped, testimony: Testimony) -> Iterator[Evidence]:
         if step.namespace == verdict.namespace and step.verdict == "drop" and handle in (None, step.handle):
             which = f"rule handle {step.handle}" if step.handle is not None else "policy"
             yield Evidence(Grade.TRACED, f"nft trace: {step.chain}, {which}: {step.verdict}")
+
+
+def _logged(network: Network, lost: Trace, verdict: Dropped, testimony: Testimony) -> Iterator[Evidence]:
+    """Name what was logged of this packet, or of the question for a neighbour that it waited for."""
+    for martian in refused_sources(network, lost, verdict):
+        if martian in testimony.logged:
+            yield Evidence(Grade.COUNTED, f"the kernel's log: {martian}")
+
+
+def unread_log(network: Network, lost: Trace, testimony: Testimony) -> str | None:
+    """Say that the kernel's log could not be read, where it would tell of a packet."""
+    verdict = lost.verdict
+    if testimony.unreadable is None or not isinstance(verdict, Dropped) or not list(refused_sources(network, lost, verdict)):
+        return None
+    return f"the kernel's log of martian sources ({testimony.unreadable})"
+
+
+def refused_sources(network: Network, lost: Trace, verdict: Dropped) -> Iterator[Martian]:
+    """Yield what a kernel logs of a packet whose source it refuses, or of the question that the packet waited for, if it logs that."""
+    for refused, source, destination in _refusals(lost, verdict):
+        node, device = network.state[refused.namespace], refused.device or ""
+        logs = any(node.sysctl(f"net/ipv4/conf/{name}/log_martians") == "1" for name in ("all", device))
+        if logs and isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
+            yield Martian(destination, source, device)
+
+
+def _refusals(lost: Trace, verdict: Dropped) -> Iterator[tuple[Dropped, Address, Address]]:
+    hop = last_hop(lost, verdict.namespace)
+    steps = hop.steps if hop is not None else ()
+    packet = next((step.before for step in reversed(steps) if isinstance(step.before, Packet)), None)
+    if verdict.reason in _REFUSED and packet is not None:
+        yield verdict, packet.source, packet.destination
+    for step in steps if verdict.reason is Reason.NEIGHBOUR else ():
+        asked = step.decision.asked if isinstance(step.decision, Resolution) else None
+        end = asked.verdict if asked is not None else None
+        if asked is not None and isinstance(end, Dropped) and end.reason is Reason.ARP_REFUSED and isinstance(asked.packet, Arp):
+            yield end, asked.packet.sender, asked.packet.target
 
 
 def _counted(network: Network, verdict: Dropped, testimony: Testimony) -> Iterator[Evidence]:

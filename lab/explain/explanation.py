@@ -80,6 +80,8 @@ class Cause:
     """The surest first."""
     decided_by: Responsible | None = None
     """What decided at the place itself, where the packet should never have come there."""
+    unread: str | None = None
+    """What would have told of it and could not be read."""
 
     @property
     def place(self) -> str:
@@ -152,6 +154,8 @@ class Explanation:
             if self.cause.needed is not None:
                 yield f"  needed: {self.cause.needed}"
             yield from (f"  {piece.grade.name.lower().replace('_', ' ')}: {piece.text}" for piece in self.cause.evidence)
+            if self.cause.unread is not None:
+                yield f"  not read: {self.cause.unread}"
             yield from _origin(self.cause.responsible)
         yield from (f"sender: {text}" for text in self.sender)
         yield from (f"cure: {text}" for text in self.remedies)

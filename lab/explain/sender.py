@@ -67,19 +67,31 @@ def _silence(network: Network, conversation: Conversation, outcome: Outcome) -> 
         return
     lost = next((t for t in conversation.traces if isinstance(t.verdict, Dropped) and t.purpose != "error"), None)
     error = _error(conversation)
+    if lost is None or not isinstance(lost.verdict, Dropped):
+        return
+    if lost.purpose not in ("request", "handshake", "data"):
+        arrived = next((t.verdict for t in conversation.traces if isinstance(t.verdict, Delivered)), None)
+        where = f" at {arrived.namespace}" if arrived is not None else ""
+        yield f"the request arrived{where} and was answered; it is the {lost.purpose} that was lost, so nobody tells the sender"
+        came_to = _came_to(error) if error is not None else None
+        if came_to is not None:
+            yield f"the error about it went to {came_to}{', who had sent the answer' if arrived and came_to == arrived.namespace else ''}"
+            return
     if error is not None and isinstance(error.verdict, Dropped):
         verdict = error.verdict
         to = error.packet.destination if isinstance(error.packet, Packet) else "the sender"
         where = f"{verdict.namespace}:{verdict.device}" if verdict.device else verdict.namespace
         yield f"silence: {error.origin} sent an error to {to}, which ended at {where}: {verdict.text or verdict.reason.text}"
-    elif lost is not None and isinstance(lost.verdict, Dropped):
-        if lost.purpose not in ("request", "handshake", "data"):
-            arrived = next((t.verdict for t in conversation.traces if isinstance(t.verdict, Delivered)), None)
-            where = f" at {arrived.namespace}" if arrived is not None else ""
-            yield f"the request arrived{where} and was answered; it is the {lost.purpose} that was lost, so nobody tells the sender"
-            if error is not None and error.delivered and isinstance(error.verdict, Delivered):
-                yield f"the error about it went to {error.verdict.namespace}, who had sent the answer"
+    else:
         yield f"silence: {SILENT.get(lost.verdict.reason, 'nobody sends an error about it')}"
+
+
+def _came_to(error: Trace) -> str | None:
+    """Return where an error arrived, also where nothing waits for it: a kernel that has answered an echo is done with it."""
+    verdict = error.verdict
+    if isinstance(verdict, Delivered) or (isinstance(verdict, Dropped) and verdict.reason is Reason.UNSOLICITED):
+        return verdict.namespace
+    return None
 
 
 def _error(conversation: Conversation) -> Trace | None:

@@ -52,7 +52,8 @@ def inquire(lab: RunningLab, request: Request) -> Inquiry:
         rules=moved_rules(held, after),
         alone=True,
         traced=() if predicted is None or outcome.result == "reply" else _traced(lab, request, outcome, predicted),
-        logged=tuple(f"martian source {to} from {source}, on dev {device}" for to, source, device in martians),
+        logged=martians,
+        unreadable=log.refusal,
         neighbours={namespace.name: namespace.neighbours for namespace in after},
     )
     return Inquiry(outcome, explain(network, outcome, testimony, predicted), journey_of(outcome))

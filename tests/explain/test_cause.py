@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from errno import EMSGSIZE
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
+from lab.explain import evidence
 from lab.explain.cause import explain
 from lab.forwarding import Network
+from lab.kernel.martians import Martian
 from lab.probe import HttpRequest, IcmpError, Outcome, PingRequest, TcpRequest
 from lab.scenario import compile_stage, find_stage
 from lab.scenario.lookup import find_address
@@ -129,3 +131,31 @@ def test_what_the_model_has_no_flow_for_is_left_alone(result: str) -> None:
 def test_an_explanation_says_that_packets_were_missed_meanwhile() -> None:
     lost = replace(a_ping("c1-w1-a", "c2-w1-a", "unreachable", icmp=STRANGER), incomplete=True)
     assert any("missed packets meanwhile" in line for line in lines_of("broken", lost))
+
+
+class TestTheKernelsLog:
+    """It is the whole machine's: what it says of other packets is nothing to this one."""
+
+    OWN = Martian(IPv4Address("10.42.185.1"), IPv4Address("10.46.247.65"), "vxlan.calico")
+    OTHERS = (OWN._replace(device="eth0"), OWN._replace(source=IPv4Address("10.46.247.66")))
+
+    def lines(self, testimony: evidence.Testimony, log_martians: str = "1") -> tuple[str, ...]:
+        state = network("routes-only").state
+        worker = state["c2-w1"]
+        logs = replace(worker, sysctls={**worker.sysctls, "net/ipv4/conf/all/log_martians": log_martians})
+        explanation = explain(
+            Network(replace(state, namespaces={**state.namespaces, "c2-w1": logs})),
+            a_ping("c1-w1-a", "c2-w1-a", "silence", "routes-only"),
+            testimony,
+        )
+        assert explanation is not None
+        return tuple(line for line in explanation.lines() if "log" in line and not line.startswith("sender"))
+
+    def test_what_it_says_of_this_packet_is_evidence(self) -> None:
+        assert self.lines(evidence.Testimony(logged=(*self.OTHERS, self.OWN))) == (f"  counted: the kernel's log: {self.OWN}",)
+        assert self.lines(evidence.Testimony(logged=self.OTHERS)) == ()
+
+    def test_a_log_that_may_not_be_read_is_said_where_it_would_have_told(self) -> None:
+        refused = evidence.Testimony(unreadable="/dev/kmsg: Operation not permitted")
+        assert self.lines(refused) == ("  not read: the kernel's log of martian sources (/dev/kmsg: Operation not permitted)",)
+        assert self.lines(refused, log_martians="0") == ()

@@ -24,6 +24,20 @@ PING, LONG = PingRequest("a", B), PingRequest("a", B, size=1000, df=True)
 FORWARD = ("r2 nft add table ip t", "r2 nft add chain ip t f { type filter hook forward priority 0 ; }")
 EARLY = ("r2 nft add table ip t", "r2 nft add chain ip t p { type filter hook prerouting priority -300 ; }")
 ODD_WAY_BACK = "route replace 192.0.2.2/32 via 192.0.2.130 dev right"
+OWN_SOURCE = (
+    "a ip addr add 198.51.100.1/32 dev lo",
+    "a ip route replace default via 192.0.2.1 src 198.51.100.1",
+    "r1 ip route add 198.51.100.1/32 via 192.0.2.66",
+)
+"""The sender speaks by an address of no link, and the router at its side takes that to live on the other."""
+UNCHECKED = "r2 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.middle.rp_filter=0"
+FOREIGN = (
+    "r2 ip addr add 203.0.113.9/32 dev lo",
+    "r2 ip route replace 192.0.2.0/26 via 192.0.2.65 src 203.0.113.9",
+    "r2 ip link set right mtu 900",
+    "r1 ip route add 203.0.113.9/32 dev left",
+)
+"""A hop with a small MTU, whose errors bear an address that the router before it routes elsewhere."""
 ALWAYS = tuple(
     f"{node} sysctl -qw net.ipv4.neigh.{device}.retrans_time_ms=40" for node, device in (("a", "eth0"), ("r1", "middle"), ("r2", "right"))
 )
@@ -123,6 +137,79 @@ ROWS = (
         says="refused: rp_filter strict",
     ),
     Row(
+        "strict check, neighbour unknown, the sender asks by the source of its packet",
+        OWN_SOURCE,
+        Reason.NEIGHBOUR,
+        "a:eth0",
+        "route 198.51.100.1/32 via 192.0.2.66 dev middle in r1",
+        "unreachable",
+        says="refused: rp_filter strict",
+    ),
+    Row(
+        "the same, and the sender asks by an address of the link",
+        (*OWN_SOURCE, "a sysctl -qw net.ipv4.conf.eth0.arp_announce=2"),
+        Reason.RP_FILTER,
+        "r1:left",
+        "route 198.51.100.1/32 via 192.0.2.66 dev middle in r1",
+        "silence",
+        says="sysctl net.ipv4.conf.left.rp_filter = 1 in r1",
+    ),
+    Row(
+        "loose check, no way back",
+        ("r2 ip route del 192.0.2.0/26", "r2 sysctl -qw net.ipv4.conf.middle.rp_filter=2"),
+        Reason.RP_FILTER,
+        "r2:middle",
+        "no route to 192.0.2.2 in r2",
+        "silence",
+        says="sysctl net.ipv4.conf.middle.rp_filter = 2 in r2",
+    ),
+    Row(
+        "no check, no way back",
+        ("r2 ip route del 192.0.2.0/26", UNCHECKED),
+        Reason.NO_ROUTE,
+        "r2:right",
+        "no route to 192.0.2.2 in r2",
+        "silence",
+        says="the request arrived at b and was answered; it is the reply that was lost",
+    ),
+    Row(
+        "an error from an address that is refused",
+        FOREIGN,
+        Reason.TOO_BIG,
+        "r2:right",
+        "route 203.0.113.9/32 dev left in r1",
+        "silence",
+        LONG,
+        says="the error that would have told 192.0.2.2 ends at r1:middle",
+    ),
+    Row(
+        "the same, of a TTL that ran out",
+        FOREIGN,
+        Reason.TTL,
+        "r2:middle",
+        "",
+        "silence",
+        PingRequest("a", B, ttl=2),
+        says="silence: r2 sent an error to 192.0.2.2, which ended at r1:middle",
+    ),
+    *(
+        Row(
+            f"the same with {name}, where the error arrives",
+            (*FOREIGN, cured),
+            Reason.TOO_BIG,
+            "r2:right",
+            "link right mtu 900 in r2",
+            "unreachable",
+            LONG,
+            says=f"fragmentation-needed from {source}",
+        )
+        for name, cured, source in (
+            ("a loose check", "r1 sysctl -qw net.ipv4.conf.middle.rp_filter=2", "203.0.113.9"),
+            ("a route for that address", "r1 ip route replace 203.0.113.9/32 via 192.0.2.66", "203.0.113.9"),
+            ("errors from the link's address", "r2 sysctl -qw net.ipv4.icmp_errors_use_inbound_ifaddr=1", "192.0.2.66"),
+        )
+    ),
+    Row(
         "forwarding off",
         ("r1 sysctl -qw net.ipv4.conf.left.forwarding=0",),
         Reason.NOT_FORWARDING,
@@ -143,7 +230,7 @@ ROWS = (
         (
             "r2 ip route replace 192.0.2.130/32 via 192.0.2.65",
             "r1 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.middle.rp_filter=0",
-            "r2 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.middle.rp_filter=0",
+            UNCHECKED,
         ),
         Reason.TTL,
         "r2:middle",
@@ -273,9 +360,9 @@ ROWS = (
 )
 
 
-@pytest.fixture(scope="module")
-def net() -> Iterator[lab.Session]:
-    with lab.open("three-in-a-row") as session:
+@pytest.fixture(scope="module", params=[pytest.param(None, id="as it is"), pytest.param(False, id="without BPF", marks=pytest.mark.root)])
+def net(request: pytest.FixtureRequest) -> Iterator[lab.Session]:
+    with lab.open("three-in-a-row", bpf=request.param) as session:
         yield session
 
 
@@ -312,6 +399,21 @@ def test_an_answered_probe_names_no_cause(net: lab.Session) -> None:
     for request in (PING, LONG, TcpRequest("a", B, 80), UdpRequest("a", B, 53)):
         found = net.explain(request)
         assert (found.outcome.result, found.explanation) == ("reply", None)
+
+
+def test_of_two_source_checks_the_larger_number_counts(net: lab.Session) -> None:
+    """A packet whose way back leads out elsewhere passes a device that is strict where all are loose."""
+    elsewhere = (
+        "r1 ip route add 192.0.2.2/32 via 192.0.2.66",
+        "r1 ip rule add prio 100 iif middle lookup 100",
+        "r1 ip route add 192.0.2.0/26 dev left table 100",
+    )
+    typed(net, *elsewhere)
+    assert net.explain(PING).outcome.result != "reply", "the control: strict"
+    typed(net, *elsewhere, "r1 sysctl -qw net.ipv4.conf.all.rp_filter=2")
+    assert net.run("r1", "cat /proc/sys/net/ipv4/conf/left/rp_filter").stdout == "1\n"
+    found = net.explain(PING)
+    assert (found.outcome.result, found.explanation) == ("reply", None)
 
 
 @pytest.mark.parametrize("name", ["nft drop without a counter", "nft policy"])
