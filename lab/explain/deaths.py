@@ -58,6 +58,9 @@ def death_of(network: Network, found: Trace) -> Death:
     if reason is Reason.RP_FILTER:
         return _reverse_path(network, found, verdict)
     if reason is Reason.NOT_FORWARDING:
+        outdated = _outdated_neighbour(network, found, verdict)
+        if outdated is not None:
+            return outdated
         setting = sysctl(network, here, f"net/ipv4/conf/{verdict.device}/forwarding")
         if not network.state[here].sysctls.get(f"net/ipv4/conf/{verdict.device}/forwarding"):
             setting = sysctl(network, here, "net/ipv4/ip_forward")
@@ -85,8 +88,8 @@ def death_of(network: Network, found: Trace) -> Death:
         return _closed_port(found, verdict)
     if reason is Reason.IGNORED_ECHO:
         return Death(text, sysctl(network, here, "net/ipv4/icmp_echo_ignore_all"), "icmp_echo_ignore_all 0")
-    if reason is Reason.NO_PORT:
-        return _other_host(network, found, verdict)
+    if reason is Reason.NO_PORT and destination is not None:
+        return _spared(network, found, owner_of(network, destination)) or Death(text, thing)
     if reason in _MARTIANS and thing is None:
         owner = network.state[here]
         own = next((e for e in owner.addresses if isinstance(found.packet, Packet) and e.interface.ip == found.packet.source), None)
@@ -290,6 +293,9 @@ def _other_host(network: Network, found: Trace, verdict: Dropped) -> Death:
     spared = _spared(network, found, owner_of(network, destination)) if destination is not None else None
     if spared is not None:
         return spared
+    outdated = _outdated_neighbour(network, found, verdict)
+    if outdated is not None:
+        return outdated
     for hop, step in reversed(found.steps):
         decision = step.decision
         if isinstance(decision, Resolution) and isinstance(decision.known, Neighbour):
@@ -298,6 +304,28 @@ def _other_host(network: Network, found: Trace, verdict: Dropped) -> Death:
             needed = f"lladdr {link.mac} for {decision.address}" if link is not None and link.mac else "the right MAC there"
             return Death(text, responsible(network, hop.namespace, decision.known), needed)
     return Death(verdict.text or verdict.reason.text, responsible(network, verdict.namespace, verdict.subject))
+
+
+def _outdated_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death | None:
+    """Return the learned neighbour entry that a packet followed to a MAC address, while somebody else has the address by now."""
+    for hop, step in reversed(found.steps):
+        decision = step.decision
+        if not isinstance(decision, Resolution) or not isinstance(decision.known, Neighbour) or decision.known.state == "permanent":
+            continue
+        entry = decision.known
+        for namespace in network.state:
+            for address in namespace.addresses:
+                link = namespace.link(address.device)
+                if address.interface.ip != entry.address or link is None or not link.up or link.mac in (None, entry.mac):
+                    continue
+                text = f"{hop.namespace} learned that {entry.address} is at {entry.mac}, and {namespace.name} has it now, at {link.mac}"
+                what = "a gratuitous ARP" if entry.address.version == 4 else "an unsolicited neighbour advertisement"
+                return Death(
+                    f"{text}; {verdict.text or verdict.reason.text}",
+                    responsible(network, hop.namespace, entry),
+                    f"{what} of {namespace.name}, or no entry for {entry.address} on {hop.namespace}:{entry.device}",
+                )
+    return None
 
 
 def _closed_port(found: Trace, verdict: Dropped) -> Death:

@@ -10,6 +10,7 @@ from lab.cluster.underlay.ports import impairment_of, port_of
 from lab.errors import InputError, Place, did_you_mean
 from lab.spec.changes import (
     AddressChange,
+    AnnounceChange,
     AnyChange,
     FdbChange,
     ImpairmentChange,
@@ -28,7 +29,7 @@ from lab.state.builder import NamespaceBuilder
 from lab.state.objects import Network
 from lab.state.state_builder import StateBuilder
 
-LiveChange = NftChange | ProcessChange | RunChange
+LiveChange = AnnounceChange | NftChange | ProcessChange | RunChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from lab.errors import InputError, LabError, Place
+from lab.kernel.announce import announce
 from lab.kernel.engine import Engine
 from lab.kernel.listening import with_listening
 from lab.kernel.recognition import as_stated
@@ -17,7 +18,7 @@ from lab.probe import Observer, Outcome, Prober, Request, Responder, Services, o
 from lab.scenario.changes import Live
 from lab.scenario.counters import rule_counters
 from lab.scenario.record import Recorder
-from lab.spec.changes import NftChange, ProcessChange, RunChange
+from lab.spec.changes import AnnounceChange, NftChange, ProcessChange, RunChange
 from lab.state import State
 
 if TYPE_CHECKING:
@@ -148,6 +149,11 @@ class RunningLab:
                     self._run(name, shlex.split(command), action.place, timeout)
             case NftChange(script=script):
                 self._run(name, ["nft", "-f", "-"], action.place, _NFT_SECONDS, script)
+            case AnnounceChange(device=device, address=address):
+                try:
+                    announce(self.sandbox, name, device, address)
+                except LabError as error:
+                    raise error.at(action.place) from None
             case ProcessChange(name=process, action="stop"):
                 self.services.stop(name, process)
             case ProcessChange(name=process):

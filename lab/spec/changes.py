@@ -211,6 +211,16 @@ class NeighbourChange(Change):
         return self
 
 
+class AnnounceChange(Change):
+    """Announces an address on a link, once: a gratuitous ARP, or an unsolicited neighbour advertisement for IPv6. Whoever has an entry for
+    it in his neighbour table takes the new MAC address. It is sent after all changes that are data."""
+
+    device: DeviceName
+    """The link, up."""
+    address: AnyAddress
+    """The address; nobody checks that it is there."""
+
+
 class FdbChange(Change):
     """Adds or deletes an FDB entry of a VXLAN device."""
 
@@ -266,6 +276,7 @@ AnyChange = (
     | ImpairmentChange
     | AddressChange
     | NeighbourChange
+    | AnnounceChange
     | FdbChange
     | NftChange
     | ProcessChange
@@ -294,6 +305,8 @@ class ChangeItem(OneOf):
     """An address comes or goes."""
     neighbour: NeighbourChange | None = None
     """A neighbour entry is set or deleted."""
+    announce: AnnounceChange | None = None
+    """An address is announced on a link."""
     fdb: FdbChange | None = None
     """An FDB entry comes or goes."""
     nft: NftChange | None = None

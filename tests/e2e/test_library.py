@@ -39,6 +39,7 @@ NAMED = {
     "kube-router-685 broken": "nft rule ip forwarding forward: ip daddr 10.104.10.66 meta l4proto icmp counter drop "
     'comment "no-other-icmp" in sw-servers',
     "light-1602 broken": "no DNS zone clusterset.local in cluster-1-dns",
+    "metallb-123 broken": "neighbour 192.0.2.100 dev lan lladdr 02:41:c3:ae:41:6b in router",
     "metallb-533 broken": "route default via 10.45.0.1 dev eth0 in node",
     "moby-37823 broken": "route 192.168.0.0/20 dev br-compose in node-1",
     "subm-1583 broken": "nft rule ip nat FLANNEL-POSTRTG: ip saddr 10.44.0.0/16 ip daddr != 224.0.0.0/4 "

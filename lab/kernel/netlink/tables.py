@@ -17,7 +17,7 @@ from lab.kernel.netlink import routes as nr
 from lab.kernel.netlink import rules as nu
 from lab.kernel.netlink.attributes import Attributes, ip_address, mac_address, number, read_attributes, string
 from lab.kernel.netlink.wire import AF_INET, SCOPES
-from lab.state import AddressEntry, FdbEntry, Neighbour, NextHop, PortRange, Route, Rule
+from lab.state import UNKNOWN, AddressEntry, FdbEntry, Neighbour, NextHop, PortRange, Provenance, Route, Rule
 from lab.state.objects import Address, Interface, Network, RouteType, RuleAction, Scope
 
 Names = Mapping[int, str]
@@ -145,9 +145,12 @@ def read_neighbour(body: bytes, names: Names) -> Neighbour | None:
     name = _NEIGHBOUR_STATES.get(state)
     if name is None:
         return None
-    return Neighbour(device=device, address=address, mac=mac_address(hardware) if len(hardware) == 6 else None, state=name)
+    mac = mac_address(hardware) if len(hardware) == 6 else None
+    provenance = UNKNOWN if name == "permanent" else _LEARNED
+    return Neighbour(device=device, address=address, mac=mac, state=name, provenance=provenance)
 
 
+_LEARNED: Final = Provenance("kernel", "learned from what was heard on the link")
 _NeighbourState = Literal["permanent", "noarp", "reachable", "stale", "failed", "incomplete"]
 _NEIGHBOUR_STATES: Final[dict[int, _NeighbourState]] = {
     nn.NUD_PERMANENT: "permanent",
