@@ -36,12 +36,14 @@ def draw_path(
     compare: tuple[str, str] | None = None,
     size: int | None = None,
     df: bool | None = None,
+    ipv6: bool = False,
     observe: bool = False,
 ) -> Diagram:
     """Return the picture of a packet's path, of every phase where the name means a scenario, `phase` (by default the first) in front.
 
-    `compare` puts two phases into one picture. `observe` builds the network of the phase in front, sends the packet, and says on which
-    interfaces it was seen; MachineError where this machine cannot. Raises InputError for a name that means nothing.
+    `ipv6`: whether `target` stands for its IPv6 address. `compare` puts two phases into one picture. `observe` builds the network of the
+    phase in front, sends the packet, and says on which interfaces it was seen; MachineError where this machine cannot. Raises InputError
+    for a name that means nothing.
     """
     from lab.report.diagram import View, layout
 
@@ -50,9 +52,12 @@ def draw_path(
     phases = list(_phases(name, phase))
     # A node that comes later, or goes, is missing in some; where it is in none, the first says so.
     there = [one for one in phases if one[0] in wanted or ends <= set(one[2].namespaces)] or phases[:1]
-    views = [View(found, state, trace(state, source, target, protocol, port, size=size, df=df), title) for found, title, state in there]
+    views = [
+        View(found, state, trace(state, source, target, protocol, port, size=size, df=df, ipv6=ipv6), title)
+        for found, title, state in there
+    ]
     if not any(view.conversation.outcome.kind == "reply" for view in views):
-        views += _as_intended(name, [view.name for view in views], source, target, protocol, port)
+        views += _as_intended(name, [view.name for view in views], source, target, protocol, port, ipv6=ipv6)
     if front:
         views.sort(key=lambda view: view.name != front)
     if observe:
@@ -89,7 +94,9 @@ def _observed(name: str, view: View) -> View:
     return replace(view, state=state, conversation=found.conversation, crossed=found.outcome.without_sightings().crossed)
 
 
-def _as_intended(name: str, phases: Sequence[str], source: str, target: str, protocol: Protocol, port: int | None) -> list[View]:
+def _as_intended(
+    name: str, phases: Sequence[str], source: str, target: str, protocol: Protocol, port: int | None, *, ipv6: bool
+) -> list[View]:
     """Return the path in the topology itself, every cluster joined with its real ranges, where no phase shows one that works."""
     from lab.report.diagram import View
 
@@ -99,7 +106,7 @@ def _as_intended(name: str, phases: Sequence[str], source: str, target: str, pro
     state = replace(open_input(file, None), scenario=None).state()
     if _named(source, target) - set(state.namespaces):
         return []
-    conversation = trace(state, source, target, protocol, port)
+    conversation = trace(state, source, target, protocol, port, ipv6=ipv6)
     return (
         [View(INTENDED, state, conversation, "every cluster joined with its real ranges")] if conversation.outcome.kind == "reply" else []
     )

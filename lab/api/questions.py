@@ -49,17 +49,18 @@ def trace(
     df: bool | None = None,
     ttl: int | None = None,
     mark: int = 0,
+    ipv6: bool = False,
 ) -> Conversation:
     """Predict what Linux does with a packet and with what it causes: its answer, its errors, the ARP on their way.
 
     `network` is a state or what `compile_state` takes; `target` a node, a pod, ``service/NAME`` or an address; `size` the length of the IP
-    packet in bytes. Raises InputError for a name that means nothing.
+    packet in bytes; `ipv6`: whether a name stands for its IPv6 address. Raises InputError for a name that means nothing.
     """
     from lab.forwarding import Flow
     from lab.forwarding import trace as predict
 
     state = open_lab(network)[0] if isinstance(network, str) else network
-    address = find_address(state, str(target))
+    address = find_address(state, str(target), 6 if ipv6 else 4)
     number = PORTS[protocol] if port is None else port
     namespace = find_namespace(state, source)
     return predict(state, Flow(namespace, address, protocol, number, source_port, size=size, df=df, ttl=ttl, mark=mark))

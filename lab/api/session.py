@@ -70,29 +70,32 @@ class Session:
         """Send probes, all at once, and return what came of each."""
         return cast("tuple[Outcome, ...]", self._call("probe", requests))
 
-    def ping(self, source: str, target: str | Address, *, size: int = 56, df: bool = False, ttl: int = 64) -> Outcome:
-        """Send one ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation."""
-        return self._one(PingRequest(self._node(source), self._address(target), size, df, ttl))
+    def ping(self, source: str, target: str | Address, *, size: int = 56, df: bool = False, ttl: int = 64, ipv6: bool = False) -> Outcome:
+        """Send one ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation.
 
-    def tcp(self, source: str, target: str | Address, port: int = 80) -> Outcome:
+        `ipv6`, here and below: a name stands for its IPv6 address.
+        """
+        return self._one(PingRequest(self._node(source), self._address(target, ipv6=ipv6), size, df, ttl))
+
+    def tcp(self, source: str, target: str | Address, port: int = 80, *, ipv6: bool = False) -> Outcome:
         """Connect, send a short request, and wait for its answer."""
-        return self._one(TcpRequest(self._node(source), self._address(target), port))
+        return self._one(TcpRequest(self._node(source), self._address(target, ipv6=ipv6), port))
 
-    def udp(self, source: str, target: str | Address, port: int, *, size: int = 32, df: bool = False) -> Outcome:
+    def udp(self, source: str, target: str | Address, port: int, *, size: int = 32, df: bool = False, ipv6: bool = False) -> Outcome:
         """Send one datagram with `size` bytes of payload, and wait for its echo."""
-        return self._one(UdpRequest(self._node(source), self._address(target), port, size, df))
+        return self._one(UdpRequest(self._node(source), self._address(target, ipv6=ipv6), port, size, df))
 
-    def http(self, source: str, url: str, *, use_environment: bool = True) -> Outcome:
+    def http(self, source: str, url: str, *, use_environment: bool = True, ipv6: bool = False) -> Outcome:
         """GET a URL with curl, in the view of the source; `use_environment` lets it obey the proxy variables there."""
-        return self._one(HttpRequest(self._node(source), url, use_environment))
+        return self._one(HttpRequest(self._node(source), url, use_environment, ipv6 or "://[" in url))
 
-    def dns(self, source: str, name: str) -> Outcome:
-        """Ask for a name as the source's stub resolver does."""
-        return self._one(DnsRequest(self._node(source), name))
+    def dns(self, source: str, name: str, *, ipv6: bool = False) -> Outcome:
+        """Ask for the addresses of a name as the source's stub resolver does."""
+        return self._one(DnsRequest(self._node(source), name, "AAAA" if ipv6 else "A"))
 
-    def traceroute(self, source: str, target: str | Address, *, max_hops: int = 12) -> Outcome:
+    def traceroute(self, source: str, target: str | Address, *, max_hops: int = 12, ipv6: bool = False) -> Outcome:
         """Send UDP datagrams with growing TTL."""
-        return self._one(TracerouteRequest(self._node(source), self._address(target), max_hops))
+        return self._one(TracerouteRequest(self._node(source), self._address(target, ipv6=ipv6), max_hops))
 
     def explain(self, request: Request) -> Inquiry:
         """Send one probe alone and say what came of it, why, and where its packets went."""
@@ -118,8 +121,8 @@ class Session:
     def _node(self, name: str) -> str:
         return find_namespace(self._state, name)
 
-    def _address(self, target: str | Address) -> Address:
-        return find_address(self._state, target) if isinstance(target, str) else target
+    def _address(self, target: str | Address, *, ipv6: bool) -> Address:
+        return find_address(self._state, target, 6 if ipv6 else 4) if isinstance(target, str) else target
 
     def _reach(self, state: State, actions: tuple[Live, ...]) -> None:
         self._call("reach", state, actions)

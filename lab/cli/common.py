@@ -141,6 +141,7 @@ def _shown(entry: Path) -> bool:
 file_argument = click.argument("file", shell_complete=complete_file)
 lab_argument = click.argument("lab", shell_complete=complete_lab)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
+ipv6_option = click.option("--ipv6", "-6", is_flag=True, help="TO's IPv6 address, where it is a name.")
 engine_option = click.option(
     "--engine",
     type=click.Choice(["lab", "mininet"]),

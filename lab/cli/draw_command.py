@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from lab.cli.common import check_ports, complete_file, console
+from lab.cli.common import check_ports, complete_file, console, ipv6_option
 
 if TYPE_CHECKING:
     from lab.report.diagram import Diagram, Scene
@@ -51,6 +51,7 @@ Examples:
 @click.option("--dport", type=click.IntRange(1, 65535), help="Destination port; by default 80 for tcp, 53 for udp.")
 @click.option("--size", type=click.IntRange(28, 65535), help="Length of the IP packet in bytes.")
 @click.option("--df/--no-df", default=None, help="Forbid, or allow, fragmentation; by default as sockets do.")
+@ipv6_option
 @click.option("--observe", is_flag=True, help="With --trace: build the network, send the packet, and say where it was seen.")
 @click.option("--from", "sources", multiple=True, help="With --matrix: only this sender (may be repeated).")
 @click.option("--to", "targets", multiple=True, help="With --matrix: only this receiver (may be repeated).")
@@ -68,6 +69,7 @@ def command(
     dport: int | None,
     size: int | None,
     df: bool | None,
+    ipv6: bool,
     observe: bool,
     sources: tuple[str, ...],
     targets: tuple[str, ...],
@@ -92,8 +94,8 @@ def command(
     given = click.get_current_context().get_parameter_source("proto") is ParameterSource.COMMANDLINE
     if (given or dport is not None) and ends is None and not matrix:
         raise click.UsageError("--proto and --dport go with --trace or --matrix")
-    if (size is not None or df is not None) and ends is None:
-        raise click.UsageError("--size and --df go with --trace")
+    if (size is not None or df is not None or ipv6) and ends is None:
+        raise click.UsageError("--size, --df and --ipv6 go with --trace")
     check_ports(proto, dport=dport)
     chosen = _format(output, form)
     if dark and chosen not in BINARY:
@@ -111,7 +113,7 @@ def command(
 
         check_writable(output)
     if ends is not None:
-        diagram = draw_path(file, *ends, proto, dport, phase=phase, compare=compare, size=size, df=df, observe=observe)  # type: ignore[arg-type]
+        diagram = draw_path(file, *ends, proto, dport, phase=phase, compare=compare, size=size, df=df, ipv6=ipv6, observe=observe)  # type: ignore[arg-type]
         shown = phase or (file.partition("@")[2] or None)
         front = f"{compare[0]} → {compare[1]}" if compare is not None else diagram.view(shown).name
         _write(diagram.scene, diagram, front, chosen, output, dark=dark)

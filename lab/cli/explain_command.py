@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lab.cli.common import complete_node, console, json_option, lab_argument, print_json
+from lab.cli.common import complete_node, console, ipv6_option, json_option, lab_argument, print_json
 
 EPILOG = """\b
 Exit codes: 0 the probe is answered; 1 it is not; 4 it is not, and nobody can say why.
@@ -27,10 +27,11 @@ Examples:
 @click.option("--port", type=click.IntRange(1, 65535), help="Destination port; by default 80 for tcp, 53 for udp.")
 @click.option("--size", type=click.IntRange(0, 65507), help="Bytes of payload; by default 56 for icmp, 32 for udp.")
 @click.option("--df", is_flag=True, help="Forbid fragmentation.")
+@ipv6_option
 @click.option("--verbose", "-v", is_flag=True, help="Show the evidence, where every object comes from, and the way of every packet.")
 @json_option
 def command(
-    lab: str, source: str, target: str, proto: str, port: int | None, size: int | None, df: bool, verbose: bool, as_json: bool
+    lab: str, source: str, target: str, proto: str, port: int | None, size: int | None, df: bool, ipv6: bool, verbose: bool, as_json: bool
 ) -> int:
     """Send one real probe FROM a node or pod of a running LAB TO another, a service (service/NAME) or an address, and explain its end.
 
@@ -40,7 +41,7 @@ def command(
     from lab.errors import ExitCode
     from lab.kernel.registry import connect
 
-    asked: dict[str, Any] = {"from": source, "to": target, "protocol": proto, "port": port, "size": size, "df": df}
+    asked: dict[str, Any] = {"from": source, "to": target, "protocol": proto, "port": port, "size": size, "df": df, "ipv6": ipv6}
     with connect(lab) as running:
         found: dict[str, Any] = running.request("explain", **asked)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import check_ports, complete_file, console, json_option, print_json
+from lab.cli.common import check_ports, complete_file, console, ipv6_option, json_option, print_json
 
 EPILOG = """\b
 Exit codes: 0 the packet is delivered and answered; 1 it is not, or (--observe) the witnesses disagree; 4 the model cannot tell.
@@ -31,6 +31,7 @@ Examples:
 @click.option("--mark", type=click.IntRange(0, 0xFFFFFFFF), default=0, help="Firewall mark of the socket.")
 @click.option("--tos", type=click.IntRange(0, 255), default=0, help="Type of service, which rules and routes may ask for.")
 @click.option("--uid", type=click.IntRange(0), default=0, help="User the socket belongs to, for rules with uidrange.")
+@ipv6_option
 @click.option("--observe", is_flag=True, help="Build the network, send the packet, and set the kernel's answers beside the model's.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every rule and route that was looked at, and where objects come from.")
 @json_option
@@ -48,6 +49,7 @@ def command(
     mark: int,
     tos: int,
     uid: int,
+    ipv6: bool,
     observe: bool,
     verbose: bool,
     as_json: bool,
@@ -67,7 +69,7 @@ def command(
 
     check_ports(proto, dport=dport, sport=sport)
     state, actions = open_lab(file, phase)
-    address = find_address(state, target)
+    address = find_address(state, target, 6 if ipv6 else 4)
     port = dport or {"tcp": 80, "udp": 53}.get(proto, 0)
     flow = Flow(
         find_namespace(state, source),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from lab.cluster.api import ApiServer
 from lab.cluster.calico.routes import Advertisement
 from lab.cluster.objects import Node
-from lab.cluster.world import ClusterFacts, NodeFacts, World, v4
+from lab.cluster.world import ClusterFacts, NodeFacts, World, address6_on, v4
+from lab.state.objects import Address
 from lab.state.state_builder import StateBuilder
 
 
@@ -27,10 +27,12 @@ class Emulation:
         """Return the nodes that have joined a cluster, in the order they did."""
         return tuple(cluster.nodes[node.name] for node in self.apis[cluster.name].list(Node))
 
-    def outside_names(self) -> Iterator[tuple[str, IPv4Address]]:
-        """Yield the names of hosts, which no cluster answers for."""
+    def outside_names(self) -> Iterator[tuple[str, Address]]:
+        """Yield the names of hosts, which no cluster answers for, each with its addresses."""
         for name, host in self.world.topology.hosts.items():
             address = v4(host.address, self.world.place("hosts", name, "address"))
-            yield name, address
-            for also in host.names:
-                yield also, address
+            address6 = address6_on(self.world.topology, host.segment, address, host.ipv6)
+            for called in (name, *host.names):
+                yield called, address
+                if address6 is not None:
+                    yield called, address6

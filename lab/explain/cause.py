@@ -21,7 +21,7 @@ from lab.explain.proxies import explain_proxy
 from lab.explain.remedies import remedies
 from lab.explain.sender import senders_view
 from lab.explain.strays import explain_stray
-from lab.explain.translation import changed_sources, spared_source
+from lab.explain.translation import changed_sources, never_masqueraded, spared_source
 from lab.explain.turns import another_way, turns_of
 from lab.forwarding import Conversation, Dropped, Network, Reason, Trace, trace
 from lab.forwarding.packet import Address
@@ -70,7 +70,7 @@ def explain(
         changed = changed_sources(network, world.request)
         turns = (*(turn for _, turn in changed), *turns)
         astray = astray or next((turn.responsible for source, turn in changed if source == last_destination(lost)), None)
-        spared = spared_source(network, world.request) if not changed else None
+        spared = spared_source(network, world.request) or never_masqueraded(network, world.request) if not changed else None
         if spared is not None and astray is None:
             turns, astray = (spared, *turns), spared.responsible
             needed = f"a translated source, or {death.needed}"

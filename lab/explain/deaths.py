@@ -65,6 +65,9 @@ def death_of(network: Network, found: Trace) -> Death:
         if not network.state[here].sysctls.get(f"net/ipv4/conf/{verdict.device}/forwarding"):
             setting = sysctl(network, here, "net/ipv4/ip_forward")
         return Death(f"forwarding is off on {verdict.device}, and {destination} is not here", setting, "forwarding 1 on that device")
+    if reason is Reason.NOT_FORWARDING_V6:
+        setting = sysctl(network, here, "net/ipv6/conf/all/forwarding")
+        return Death(f"IPv6 forwarding is off in {here}, and {destination} is not here", setting, "net.ipv6.conf.all.forwarding 1")
     if reason is Reason.TTL:
         return _time_to_live(network, found, verdict)
     if reason in (Reason.TOO_BIG, Reason.TOO_LONG_FOR_PEER, Reason.TOO_LONG_FOR_BRIDGE):

@@ -19,6 +19,7 @@ SILENT: Final = {
     Reason.BLACKHOLE: "a blackhole route says nothing; an unreachable or prohibit route would",
     Reason.RULE_BLACKHOLE: "a blackhole rule says nothing; an unreachable or prohibit rule would",
     Reason.NOT_FORWARDING: "a host that does not forward says nothing about packets that are not for it",
+    Reason.NOT_FORWARDING_V6: "a host that does not forward says nothing about packets that are not for it",
     Reason.LOCAL_SOURCE: "the source check refuses without a word",
     Reason.INVALID_SOURCE: "an impossible source is refused without a word",
     Reason.OTHER_HOST: "a frame for another MAC is not looked at",

@@ -126,6 +126,24 @@ def spared_source(network: Network, found: Trace) -> Turn | None:
     return None
 
 
+def never_masqueraded(network: Network, found: Trace) -> Turn | None:
+    """Say which IPPool lets what its pods send keep their source (natOutgoing is off), where that goes to an address of no pool."""
+    for hop in found.hops:
+        packet = next((step.after for step in hop.steps if isinstance(step.after, Packet)), None)
+        here = network.state[hop.namespace]
+        if here.role != "node" or packet is None:
+            continue
+        pools = [(pool, cidr) for pool in network.state.control.of("IPPool", here.cluster) if (cidr := cidr_of(pool)) is not None]
+        if any(packet.destination in cidr for _, cidr in pools):
+            return None
+        for pool, cidr in pools:
+            spec = pool.body.get("spec")
+            if packet.source in cidr and isinstance(spec, dict) and spec.get("natOutgoing") is False:
+                text = f"the source stays {packet.source}: natOutgoing is off in IPPool {pool.name} ({cidr})"
+                return Turn(hop.namespace, Stage.POSTROUTING, text, Responsible(hop.namespace, "IPPool", pool.name, pool.provenance, pool))
+    return None
+
+
 def one_way(network: Network, found: Trace, destination: Address) -> Turn | None:
     """Say where a packet came by the rule that makes sources into its destination, an address of nobody that nothing translates back."""
     if network.state.owner(destination) is not None:

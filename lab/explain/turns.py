@@ -25,7 +25,8 @@ from lab.state import Namespace, Route, Rule, State
 from lab.state.objects import Network as Subnet
 
 _FILTERS: Final = (Reason.NETFILTER, Reason.REJECTED)
-_BEYOND: Final = (*_FILTERS, Reason.NOT_FORWARDING, Reason.TTL, Reason.NEIGHBOUR, Reason.NO_ROUTE, Reason.UNREACHABLE, Reason.BLACKHOLE)
+_NOT_FORWARDING: Final = (Reason.NOT_FORWARDING, Reason.NOT_FORWARDING_V6)
+_BEYOND: Final = (*_FILTERS, *_NOT_FORWARDING, Reason.TTL, Reason.NEIGHBOUR, Reason.NO_ROUTE, Reason.UNREACHABLE, Reason.BLACKHOLE)
 """Ways to die that a packet on the wrong way meets."""
 _SERVED: Final = ("node", "router")
 _REFUSED: Final = re.compile(r"\bDst: (?P<network>\S+) .*\bGw: (?P<via>\S+)")
@@ -158,7 +159,7 @@ def _pardoned(namespace: Namespace, verdict: Dropped) -> Namespace | None:
             return replace(namespace, routes=tuple(other for other in namespace.routes if other is not route))
         case Rule() as rule:
             return replace(namespace, rules=tuple(other for other in namespace.rules if other is not rule))
-    if verdict.reason is Reason.NOT_FORWARDING and namespace.role in _SERVED:
+    if verdict.reason in _NOT_FORWARDING and namespace.role in _SERVED:
         forwarding = {path: "1" for path in namespace.sysctls if path.endswith("/forwarding") or path == "net/ipv4/ip_forward"}
         return replace(namespace, sysctls={**namespace.sysctls, **forwarding})
     return None

@@ -54,7 +54,8 @@ class HttpClient:
             [
                 "curl",
                 "--silent",
-                "--ipv4",
+                "--ipv6" if self.request.ipv6 else "--ipv4",
+                "--globoff",  # which would take the brackets of an IPv6 address for a range
                 "--max-time",
                 str(CURL_TIMEOUT),
                 "--local-port",
@@ -112,7 +113,10 @@ class HttpClient:
 
 @dataclass(slots=True)
 class DnsClient:
-    """The queries of a stub resolver for one name, one after the other, until a name exists."""
+    """The queries of a stub resolver for one name, one after the other, until a name has such addresses.
+
+    One that exists without any is remembered: then the answer is that, whatever comes of the names after it (res_search of the C library).
+    """
 
     number: int
     request: DnsRequest
@@ -121,6 +125,7 @@ class DnsClient:
     answer: Answer = field(default_factory=Answer)
     answers: tuple[Address, ...] = ()
     rcode: str | None = None
+    _exists: bool = False
     _queries: Iterator[str] = field(default_factory=lambda: iter(()))
     _identifier: int = -1
     _context: Context | None = None
@@ -154,9 +159,13 @@ class DnsClient:
         if message.id != self._identifier:
             return
         self.rcode = dns.rcode.to_text(message.rcode())
-        self.answers = tuple(ip_address(record.address) for rrset in message.answer if rrset.rdtype == dns.rdatatype.A for record in rrset)
+        wanted = dns.rdatatype.from_text(self.request.type)
+        self.answers = tuple(ip_address(record.address) for rrset in message.answer if rrset.rdtype == wanted for record in rrset)
+        self._exists = self._exists or self.rcode == "NOERROR"
         if (self.rcode == "NXDOMAIN" or not self.answers) and self._ask():
             return
+        if self._exists and self.rcode == "NXDOMAIN":
+            self.rcode = "NOERROR"
         self.answer = Answer("reply")
 
     def echo(self, packet: Packet, ttl: int) -> None:
@@ -181,7 +190,7 @@ class DnsClient:
             return False
         assert self._socket is not None
         assert self._context is not None
-        query = dns.message.make_query(name, "A", id=self.random.randrange(1 << 16))
+        query = dns.message.make_query(name, self.request.type, id=self.random.randrange(1 << 16))
         self._identifier = query.id
         self._context.tracker.transaction(self.number, query.id)
         self._socket.send(query.to_wire())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
 
 Address = IPv4Address | IPv6Address
 
@@ -58,19 +59,24 @@ class UdpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """An HTTP GET by curl, in the view of the source: its /etc/resolv.conf and, if wanted, its proxy variables."""
+    """An HTTP GET by curl, in the view of the source: its /etc/resolv.conf and, if wanted, its proxy variables.
+
+    Names are resolved to addresses of one version of IP; whoever writes an IPv6 address in the URL wants IPv6.
+    """
 
     source: str
     url: str
     use_environment: bool = True
+    ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DnsRequest:
-    """A query for A records as the source's stub resolver makes it: search list, ndots, name servers of its /etc/resolv.conf."""
+    """A query for the addresses of a name as the source's stub resolver makes it: search list, ndots, name servers of its resolv.conf."""
 
     source: str
     name: str
+    type: Literal["A", "AAAA"] = "A"
 
 
 @dataclass(frozen=True, slots=True)

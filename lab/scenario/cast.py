@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lab.scenario.lookup import namespace_address, service_address
+from lab.scenario.lookup import has_address, namespace_address, service_address
 from lab.spec import Names, Topology
 from lab.spec.selectors import SERVICE, parse_address
 from lab.spec.values import Address
@@ -54,7 +54,7 @@ class Cast:
         for pattern in patterns:
             literal = parse_address(pattern)
             if pattern.startswith(SERVICE):
-                found[pattern] = Target(pattern, self.service_address(pattern.removeprefix(SERVICE)))
+                found[pattern] = Target(pattern, self.service_address(pattern.removeprefix(SERVICE), version))
             elif literal is not None:
                 owner = self.state.owner(literal)
                 found[pattern] = Target(pattern, literal, owner.name if owner else None)
@@ -63,13 +63,17 @@ class Cast:
                     found[name] = Target(name, self.address(name, version), name)
         return tuple(found.values())
 
-    def service_address(self, service: str) -> Address:
-        """Return the ClusterIP of a service. Raises InputError when there is none of that name."""
-        return service_address(self.state, service)
+    def service_address(self, service: str, version: int = 4) -> Address:
+        """Return the ClusterIP of a service by a version of IP. Raises InputError when there is none."""
+        return service_address(self.state, service, version)
 
     def address(self, namespace: str, version: int = 4) -> Address:
         """Return the address a namespace is reached at by a version of IP."""
         return namespace_address(self.state, namespace, version)
+
+    def has_address(self, namespace: str, version: int) -> bool:
+        """Whether a namespace can be reached by a version of IP."""
+        return has_address(self.state, namespace, version)
 
     def interface_address(self, interface: str, version: int = 4) -> Address | None:
         """Return the first address of ``NAMESPACE:DEVICE``, None where there is none."""

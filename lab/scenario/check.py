@@ -83,8 +83,12 @@ def _addresses(body: AnyExpectation, cast: Cast, place: Place) -> Iterator[Input
     try:
         for name in cast.probed(body.source) if isinstance(body, ProbeExpectation | Traceroute | Series | Http | Dns) else ():
             cast.address(name)
+            if getattr(body, "ipv6", False):
+                cast.address(name, 6)
         if isinstance(body, ProbeExpectation | Traceroute | Series):
             cast.targets(body.to, version=6 if body.ipv6 else 4)
+        if isinstance(body, Dns) and body.answers is not None:
+            cast.targets(body.answers, version=4 if body.type == "A" else 6)
     except InputError as error:
         yield error.at(place)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from lab.probe import Outcome, PingRequest, Request, TcpRequest
 from lab.scenario.cast import Cast
+from lab.scenario.lookup import cluster_ips
 from lab.scenario.questions import seen_in_words
 from lab.scenario.result import CommandsResult, Difference, SameResult
 from lab.state import State, difference
@@ -26,12 +27,15 @@ class Flow:
 
 
 def flows(cast: Cast) -> Iterator[Flow]:
-    """Yield every ordered pod pair (ping) and every service from every pod (TCP)."""
-    pods = [n.name for n in cast.state if n.role == "pod" and n.listeners]
-    for source in pods:
+    """Yield every ordered pod pair (ping) and every service from every pod (TCP), by each version of IP that both have."""
+    pods = [n for n in cast.state if n.role == "pod" and n.listeners]
+    versions = {pod.name: [version for version in (4, 6) if cast.has_address(pod.name, version)] for pod in pods}
+    for pod in pods:
+        source = pod.name
         for target in pods:
-            if source != target:
-                yield Flow(f"ping {source} -> {target}", PingRequest(source, cast.address(target)))
+            for version in versions[source] if target is not pod else ():
+                if version in versions[target.name]:
+                    yield Flow(f"ping{_by(version)} {source} -> {target.name}", PingRequest(source, cast.address(target.name, version)))
         for item in cast.state.control.of("Service"):
             spec = item.body.get("spec")
             ports = spec.get("ports") if isinstance(spec, dict) else None
@@ -40,7 +44,13 @@ def flows(cast: Cast) -> Iterator[Flow]:
                 whose: Literal["own cluster's", "another cluster's"] = (
                     "own cluster's" if item.cluster == cast.state[source].cluster else "another cluster's"
                 )
-                yield Flow(f"tcp {source} -> service/{item.name}", TcpRequest(source, cast.service_address(item.name), port), whose)
+                for version, address in sorted(cluster_ips(item).items()):
+                    if version in versions[source]:
+                        yield Flow(f"tcp{_by(version)} {source} -> service/{item.name}", TcpRequest(source, address, port), whose)
+
+
+def _by(version: int) -> str:
+    return "" if version == 4 else " over IPv6"
 
 
 def signature(flow: Flow, outcome: Outcome, cast: Cast) -> str:
@@ -50,7 +60,8 @@ def signature(flow: Flow, outcome: Outcome, cast: Cast) -> str:
     the sender itself, which then sees its node; of another's, what counts is whether the sender's own address arrives there.
     """
     if flow.service == "another cluster's" and outcome.result == "reply":
-        own = "the sender's own address" if outcome.seen_as == cast.address(flow.request.source) else "another address"
+        version = 4 if outcome.seen_as is None else outcome.seen_as.version
+        own = "the sender's own address" if outcome.seen_as == cast.address(flow.request.source, version) else "another address"
         return f"reply, seen as {own}"
     if flow.service is not None:
         return seen_in_words(outcome)

@@ -48,11 +48,12 @@ def host(sandbox: Sandbox, state: State, actions: Sequence[Live] = (), *, engine
 
 
 def request_of(state: State, arguments: Mapping[str, JSON]) -> Request:
-    """Return the probe that somebody asks for: ``from``, ``to``, ``protocol``, ``port``, ``size`` of the payload, ``df``.
+    """Return the probe that somebody asks for: ``from``, ``to``, ``protocol``, ``port``, ``size`` of the payload, ``df``, ``ipv6``.
 
     Raises InputError for a name that nobody has, and for what such a probe cannot say.
     """
-    source, target = find_namespace(state, str(arguments["from"])), find_address(state, str(arguments["to"]))
+    source = find_namespace(state, str(arguments["from"]))
+    target = find_address(state, str(arguments["to"]), 6 if arguments.get("ipv6") else 4)
     protocol, port, size, df = (arguments.get(key) for key in ("protocol", "port", "size", "df"))
     if protocol == "icmp":
         return PingRequest(source, target, 56 if size is None else int(size), bool(df))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from lab.errors import InputError, did_you_mean
 from lab.spec.selectors import SERVICE, parse_address
 from lab.spec.values import Address
-from lab.state import Loopback, State
+from lab.state import AddressEntry, ApiObject, Loopback, State
 
 
 def namespace_address(state: State, namespace: str, version: int = 4) -> Address:
@@ -15,35 +13,61 @@ def namespace_address(state: State, namespace: str, version: int = 4) -> Address
 
     Raises InputError when it has none.
     """
-    here = state[namespace]
-    loopbacks = {link.name for link in here.links if isinstance(link.kind, Loopback)}
-    reached = (e for e in here.addresses if e.device not in loopbacks and e.interface.version == version)
-    entries = sorted((e for e in reached if version == 4 or not e.interface.ip.is_link_local), key=lambda e: e.device != "eth0")
+    entries = _reached_at(state, namespace, version)
     if not entries:
         raise InputError(f"{namespace!r} has no {'' if version == 4 else 'IPv6 '}address")
     return entries[0].interface.ip
 
 
-def service_address(state: State, service: str) -> Address:
-    """Return the ClusterIP of a service. Raises InputError, with the nearest name, when there is none of that name."""
-    found: dict[str, object] = {}
-    for item in state.control.of("Service"):
-        spec = item.body.get("spec")
-        if isinstance(spec, dict):
-            found[item.name] = spec.get("clusterIP")
+def _reached_at(state: State, namespace: str, version: int) -> list[AddressEntry]:
+    here = state[namespace]
+    loopbacks = {link.name for link in here.links if isinstance(link.kind, Loopback)}
+    reached = (e for e in here.addresses if e.device not in loopbacks and e.interface.version == version)
+    return sorted((e for e in reached if version == 4 or not e.interface.ip.is_link_local), key=lambda e: e.device != "eth0")
+
+
+def has_address(state: State, namespace: str, version: int) -> bool:
+    """Whether a namespace has an address that it is reached at by a version of IP."""
+    return bool(_reached_at(state, namespace, version))
+
+
+def service_address(state: State, service: str, version: int = 4) -> Address:
+    """Return the ClusterIP of a service by a version of IP.
+
+    Raises InputError, with the nearest name, when there is none of that name, and when it has no such address.
+    """
+    found = {item.name: item for item in state.control.of("Service")}
     if service not in found:
         raise InputError(f"there is no service {service!r}", hint=did_you_mean(service, list(found), "service"))
-    return ip_address(str(found[service]))
+    addresses = cluster_ips(found[service])
+    if version not in addresses:
+        hint = "it has an IPv6 address, which `ipv6` (--ipv6) asks for" if version == 4 else "give it IPv6 in its `families`"
+        raise InputError(f"the service {service!r} has no IPv{version} address", hint=hint)
+    return addresses[version]
 
 
-def find_address(state: State, name: str) -> Address:
-    """Return the address that a namespace, ``service/NAME`` or an address means. Raises InputError when it means none."""
+def cluster_ips(service: ApiObject) -> dict[int, Address]:
+    """Return the addresses of a service by version of IP."""
+    spec = service.body.get("spec")
+    if not isinstance(spec, dict):
+        return {}
+    listed = spec.get("clusterIPs")
+    written = listed if isinstance(listed, list) else [spec.get("clusterIP")]
+    found = (parse_address(str(text)) for text in written)
+    return {address.version: address for address in found if address is not None}
+
+
+def find_address(state: State, name: str, version: int = 4) -> Address:
+    """Return the address, of a version of IP, that a namespace or ``service/NAME`` means, or the address it is.
+
+    Raises InputError when it means none.
+    """
     if name.startswith(SERVICE):
-        return service_address(state, name.removeprefix(SERVICE))
+        return service_address(state, name.removeprefix(SERVICE), version)
     literal = parse_address(name)
     if literal is not None:
         return literal
-    return namespace_address(state, find_namespace(state, name))
+    return namespace_address(state, find_namespace(state, name), version)
 
 
 def find_namespace(state: State, name: str) -> str:

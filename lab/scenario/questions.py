@@ -102,10 +102,11 @@ def questions(expectation: AnyExpectation, cast: Cast) -> Iterator[Question]:
                             yield Question(expectation, PingRequest(source, target.address, expectation.size), target)
         case Http():
             for source in cast.probed(expectation.source):
-                yield Question(expectation, HttpRequest(source, expectation.url, expectation.use_environment), None)
+                six = expectation.ipv6 or "://[" in expectation.url
+                yield Question(expectation, HttpRequest(source, expectation.url, expectation.use_environment, six), None)
         case Dns():
             for source in cast.probed(expectation.source):
-                yield Question(expectation, DnsRequest(source, expectation.name), None)
+                yield Question(expectation, DnsRequest(source, expectation.name, expectation.type), None)
 
 
 def _request(expectation: ProbeExpectation | Traceroute, source: str, address: Address) -> Request:
@@ -189,23 +190,30 @@ def _flow(question: Question, cast: Cast) -> str:
     """Say what kind of flow a probe is one of, for those who look at all of a phase's at once."""
     source = cast.kind_of(question.request.source)
     match question.request:
-        case HttpRequest(url=url):
-            return f"http: {source} -> {url}"
-        case DnsRequest(name=name):
-            return f"dns: {source} ask for {name}"
+        case HttpRequest(url=url, ipv6=six):
+            return f"http{_by(six)}: {source} -> {url}"
+        case DnsRequest(name=name, type=kind):
+            return f"dns{_asking(kind)}: {source} ask for {name}"
     assert question.target is not None
     target = question.target.name if question.target.namespace is None else cast.kind_of(question.target.namespace)
-    version = " over IPv6" if question.target.address.version == 6 else ""
-    return f"{_kind(question.request)}{version}: {source} -> {target}"
+    return f"{_kind(question.request)}{_by(question.target.address.version == 6)}: {source} -> {target}"
+
+
+def _by(six: bool) -> str:
+    return " over IPv6" if six else ""
+
+
+def _asking(kind: str) -> str:
+    return "" if kind == "A" else f" {kind}"
 
 
 def probe_in_words(request: Request) -> str:
     """Say what a probe asks, and whom."""
     match request:
-        case HttpRequest(url=url):
-            return f"http {request.source} -> {url}"
-        case DnsRequest(name=name):
-            return f"dns {request.source} asks for {name}"
+        case HttpRequest(url=url, ipv6=six):
+            return f"http{_by(six)} {request.source} -> {url}"
+        case DnsRequest(name=name, type=kind):
+            return f"dns{_asking(kind)} {request.source} asks for {name}"
     return f"{_kind(request)} {request.source} -> {request.target}"
 
 
@@ -281,7 +289,9 @@ def _wanted_source(seen_as: SeenAs, question: Question, cast: Cast) -> Address |
 
 def _version(question: Question) -> int:
     """Return the version of IP that a probe goes by."""
-    return 4 if question.target is None else question.target.address.version
+    if question.target is not None:
+        return question.target.address.version
+    return 6 if isinstance(question.request, HttpRequest) and question.request.ipv6 else 4
 
 
 def _path(expectation: ProbeExpectation, outcome: Outcome, question: Question, cast: Cast) -> Iterator[str]:
@@ -350,7 +360,7 @@ def _http(expectation: Http, outcome: Outcome, question: Question, cast: Cast) -
         if (outcome.peer in proxies) != expectation.via_proxy:
             yield f"curl talked to {outcome.peer}, {'expected a proxy' if expectation.via_proxy else 'expected no proxy'}"
     if expectation.seen_as is not None:
-        client = re.search(r'"client": "([0-9.]+)"', outcome.body)
+        client = re.search(r'"client": "([0-9a-f:.]+)"', outcome.body)
         yield from _sender(expectation.seen_as, ip_address(client[1]) if client else None, question, cast)
 
 
@@ -364,7 +374,7 @@ def _dns(expectation: Dns, outcome: Outcome, cast: Cast) -> Iterator[str]:
         return
     if expectation.answers is None:
         return
-    wanted = {str(target.address) for target in cast.targets(expectation.answers)}
+    wanted = {str(target.address) for target in cast.targets(expectation.answers, version=4 if expectation.type == "A" else 6)}
     seen = {str(address) for address in outcome.answers}
     if seen != wanted:
         yield f"answers {' '.join(sorted(seen)) or 'nothing'}, expected {' '.join(sorted(wanted)) or 'nothing'}"

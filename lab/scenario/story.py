@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
 from lab.errors import InputError
 from lab.explain.prediction import flow_of
@@ -36,7 +35,7 @@ class Story:
     target: str
     """As the scenario names it: a namespace, ``service/NAME``, or an address."""
     kind: str
-    """``ping``, ``tcp/80``, ``udp/53``."""
+    """``ping``, ``tcp/80``, ``udp/53 over IPv6``."""
     scenes: tuple[Scene, ...]
     """Of the first story of a run one for each stage; of the others the run's first stage, and those where the flow was lost."""
 
@@ -81,7 +80,8 @@ class _Hero:
     @property
     def name(self) -> tuple[str, str, str]:
         """What tells one story from another."""
-        return self.source, self.target, "ping" if self.flow.protocol == "icmp" else f"{self.flow.protocol}/{self.flow.destination_port}"
+        kind = "ping" if self.flow.protocol == "icmp" else f"{self.flow.protocol}/{self.flow.destination_port}"
+        return self.source, self.target, kind if self.flow.destination.version == 4 else f"{kind} over IPv6"
 
     def lost_in(self, stage: StageResult) -> Lost | None:
         """Return the kind of loss it stands for in a stage."""
@@ -102,10 +102,7 @@ def _scene(hero: _Hero, stage: StageResult, network: Network, tried: dict[Reques
     if lost is not None:
         return Scene(stage, lost.witnesses.conversation, lost.witnesses.outcome, lost)
     try:
-        address = find_address(stage.state, hero.target)
-        if not isinstance(address, IPv4Address):
-            return Scene(stage, None)
-        flow = replace(hero.flow, destination=address)
+        flow = replace(hero.flow, destination=find_address(stage.state, hero.target, hero.flow.destination.version))
         conversation = trace(network, flow)
     except InputError:  # somebody is not there
         return Scene(stage, None)

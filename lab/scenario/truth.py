@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.probe import PingRequest, Request, TcpRequest
-from lab.scenario.lookup import namespace_address, service_address
+from lab.scenario.lookup import has_address, namespace_address, service_address
 from lab.scenario.sweep import Axis, Combination
 from lab.state import State
 
@@ -74,9 +74,12 @@ def kinds_of_flows(state: State) -> Iterator[tuple[str, Request]]:
             if source.cluster != target.cluster:
                 between = {source.parent, target.parent} <= gateways
                 kind = f"{source.cluster} to {target.cluster}: {'gateway pods' if between else 'pods'}"
-                yield kind, PingRequest(source.name, namespace_address(state, target.name))
-            elif source is not target:
-                yield f"within {source.cluster}: pods", PingRequest(source.name, namespace_address(state, target.name))
+            else:
+                kind = f"within {source.cluster}: pods"
+            for version in (4, 6) if source is not target else ():
+                if has_address(state, source.name, version) and has_address(state, target.name, version):
+                    by = "" if version == 4 else " over IPv6"
+                    yield f"{kind}{by}", PingRequest(source.name, namespace_address(state, target.name, version))
     for item in state.control.of("Service"):
         spec = item.body.get("spec")
         ports = spec.get("ports") if isinstance(spec, dict) else None

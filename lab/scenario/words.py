@@ -34,10 +34,12 @@ def in_words(expectation: AnyExpectation) -> str:
         case Http():
             what = "no answer" if expectation.status is None else f"HTTP {expectation.status}"
             way = {True: " by the proxy", False: " past the proxy", None: ""}[expectation.via_proxy]
-            return f"{_list(expectation.source)} GET {expectation.url}: {what}{way}{_seen(expectation.seen_as)}"
+            version = " over IPv6" if expectation.ipv6 else ""
+            return f"{_list(expectation.source)} GET {expectation.url}{version}: {what}{way}{_seen(expectation.seen_as)}"
         case Dns():
             answers = "" if expectation.answers is None else f" {_list(expectation.answers) or 'and no address'}"
-            return f"{_list(expectation.source)} asks for {expectation.name}: {expectation.rcode or 'no answer'}{answers}"
+            kind = "" if expectation.type == "A" else f" {expectation.type} of"
+            return f"{_list(expectation.source)} asks for{kind} {expectation.name}: {expectation.rcode or 'no answer'}{answers}"
         case Traceroute():
             version = " over IPv6" if expectation.ipv6 else ""
             return f"traceroute{version} {_list(expectation.source)} -> {_list(expectation.to)}: {' '.join(expectation.hops)}"

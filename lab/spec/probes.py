@@ -1,8 +1,8 @@
 """Probes that a phase sends, and what each must find.
 
 `from` and `to` name namespaces; ``*`` and ``?`` stand for any characters (``c1-*-a``). `to` may also be an address, or
-``service/NAME`` for a service's ClusterIP. Every pair is probed (a namespace is not paired with itself). An interface
-is written ``NAMESPACE:DEVICE``, with the same wildcards.
+``service/NAME`` for a service's ClusterIP, that of IPv4 unless a probe says `ipv6`. Every pair is probed (a namespace is not paired with
+itself). An interface is written ``NAMESPACE:DEVICE``, with the same wildcards.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ProbeExpectation(Model):
     to: Selectors
     """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
     ipv6: bool = False
-    """Whether namespaces are reached at their IPv6 address."""
+    """Whether namespaces and services are reached at their IPv6 address."""
     result: Result = "reply"
     """What the sender gets."""
     icmp_source: AnyAddress | None = None
@@ -160,6 +160,8 @@ class Http(Model):
     """What is asked for."""
     status: Annotated[int, Field(ge=100, le=599)] | None = 200
     """The status of the answer; null: no answer comes."""
+    ipv6: bool = False
+    """Whether the name is resolved to IPv6 addresses (`curl -6`), in place of IPv4 ones."""
     use_environment: bool = True
     """Whether the sender heeds its HTTP_PROXY and NO_PROXY."""
     via_proxy: bool | None = None
@@ -175,6 +177,8 @@ class Dns(Model):
     """Who asks: namespaces, in which `*` and `?` stand for any characters."""
     name: DnsName
     """The name whose address is asked for."""
+    type: Literal["A", "AAAA"] = "A"
+    """The type of record: IPv4 addresses are A, IPv6 addresses AAAA."""
     answers: Many[Selector] | None = None
     """What the answer holds, in any order: addresses, or services as `service/NAME`; empty: nothing. By default anything."""
     rcode: Literal["NOERROR", "NXDOMAIN", "REFUSED", "SERVFAIL"] | None = "NOERROR"
@@ -189,7 +193,7 @@ class Traceroute(Model):
     to: Selectors
     """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
     ipv6: bool = False
-    """Whether namespaces are reached at their IPv6 address."""
+    """Whether namespaces and services are reached at their IPv6 address."""
     hops: Many[Hop] = Field(min_length=1)
     """The addresses that answer, in order; `*` where nobody does."""
 
@@ -202,7 +206,7 @@ class Series(Model):
     to: Selectors
     """To whom: namespaces, addresses, or services as `service/NAME`. Every pair is probed."""
     ipv6: bool = False
-    """Whether namespaces are reached at their IPv6 address."""
+    """Whether namespaces and services are reached at their IPv6 address."""
     count: Annotated[int, Field(ge=2, le=200)]
     """How many pings."""
     size: Annotated[int, Field(ge=0, le=1400)] = 56

@@ -146,7 +146,7 @@ Line = Annotated[str, StringConstraints(pattern=LINE, max_length=200)]
 """One line of text for people."""
 
 Url = Annotated[str, StringConstraints(pattern=URL, max_length=2000)]
-"""An http or https URL whose host is a name or an IPv4 address."""
+"""An http or https URL whose host is a name, an IPv4 address, or an IPv6 address in brackets."""
 
 Exemption = Annotated[str, StringConstraints(pattern=EXEMPTION, max_length=253)]
 """An entry of NO_PROXY."""

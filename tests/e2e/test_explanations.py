@@ -50,6 +50,12 @@ OF_LINKS = {
     "arp-filter": {"nft rule arp by-hand input: arp operation request arp saddr ip 192.0.2.1 drop in server-1"},
 }
 """The same for links and layer two, the rules of ports by their comments."""
+OF_DUAL_STACK = {
+    "forwarding-off": {"sysctl net.ipv6.conf.all.forwarding = 0 in k8s-2"},
+    "no-route": {"route blackhole fd01::40/122 metric 1024 in k8s-1"},
+    "rule": {"nft rule ip6 by-hand forward: meta l4proto ipv6-icmp counter drop in k8s-2"},
+}
+"""The same for faults of IPv6 alone; without its route a packet misses the nearest one, which is that of the node's own block."""
 WRITTEN = {"blackhole", "wrong-way-back", "rule", "mtu", "link-down", "neighbour"}
 """Faults whose object bears the line of the file that put it there: what a state has provenance for."""
 
@@ -97,6 +103,13 @@ class TestEveryKindOfFault:
         explained = {phase["name"]: [e["explanation"] for e in phase["expectations"] if e["explanation"]] for phase in done.json["phases"]}
         named = {phase: {_by_comment(responsible(explanation["cause"])) for explanation in found} for phase, found in explained.items()}
         assert {phase: things for phase, things in named.items() if things} == OF_LINKS
+
+    def test_so_is_what_ipv4_hides(self, who: str, options: tuple[str, ...]) -> None:
+        done = faults(who, *options, scenario="dual-stack-fault-kinds")
+        assert done.code == 0, done.err
+        found = causes(done.json)
+        assert {phase: {responsible(cause) for cause in found[phase]} for phase in OF_DUAL_STACK} == OF_DUAL_STACK
+        assert (found["healthy"], found["fixed"]) == ([], [])
 
     def test_with_the_line_of_the_file(self, who: str, options: tuple[str, ...]) -> None:
         for phase, found in causes(faults(who, *options).json).items():

@@ -30,6 +30,7 @@ CURES = {("k8s-20475", "without-bridge-rules"), ("k8s-74839", "liberal")}
 NAMED = {
     "calico-2457 broken": "route blackhole 10.96.0.0/23 in node-2",
     "calico-3246 broken": "route blackhole 10.192.79.128/26 in node-1",
+    "calico-7183 broken": "IPPool default-ipv6-ippool in k8s-1",
     "calicoctl-2149 broken": "IPPool default-pool 192.168.0.0/16 in node-1",
     "flannel-vagrant broken": "FDB entry 02:38:85:89:9f:2b dev flannel.1 dst 10.0.2.15 in vm-1",
     "k8s-20475 broken": "link vetha7a3e029 mtu 1450 in node-1",

@@ -21,7 +21,7 @@ NODE_RESOLVER = "# No name server of the corporate network is emulated: names of
 """A node's resolv.conf: cluster names are for pods, nodes do not resolve them."""
 
 
-def hosts_file(own: Iterable[tuple[Address, str]], others: Iterable[tuple[str, IPv4Address]] = ()) -> str:
+def hosts_file(own: Iterable[tuple[Address, str]], others: Iterable[tuple[str, Address]] = ()) -> str:
     """Return /etc/hosts with localhost, the own name, and names of hosts outside."""
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for address, name in own), *(f"{address} {name}" for name, address in others)]
     return "\n".join(lines) + "\n"

@@ -33,7 +33,7 @@ class Elsewhere:
 
 
 def dns_server(
-    known: Zones, own: Iterable[str], outside: Iterable[tuple[str, IPv4Address]], why: Provenance, elsewhere: Elsewhere = Elsewhere()
+    known: Zones, own: Iterable[str], outside: Iterable[tuple[str, Address]], why: Provenance, elsewhere: Elsewhere = Elsewhere()
 ) -> Program:
     """Return the program that answers: for its `own` zones alone, for the names of hosts `outside`, and by asking `elsewhere`."""
     # Without anybody to ask, every other name does not exist: there is no Internet behind.
@@ -44,10 +44,12 @@ def dns_server(
     return dnsmasq((*lines, "addn-hosts={scratch}/names"), known.addresses, why)
 
 
-def host_dns_server(server: DnsServer, outside: Iterable[tuple[str, IPv4Address]], why: Provenance) -> Program:
+def host_dns_server(server: DnsServer, outside: Iterable[tuple[str, Address]], why: Provenance) -> Program:
     """Return the program that answers on a host: for the names of all hosts, and for what the file gives it."""
     lines = ["address=/#/", *(f"address=/{domain.rstrip('.')}/{address}" for domain, address in server.wildcards.items())]
-    records = [(name.rstrip("."), v4(address)) for name, addresses in server.records.items() for address in addresses]
+    records: list[tuple[str, Address]] = [
+        (name.rstrip("."), v4(address)) for name, addresses in server.records.items() for address in addresses
+    ]
     return dnsmasq((*lines, "addn-hosts={scratch}/names"), (*outside, *records), why)
 
 

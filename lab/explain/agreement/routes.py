@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from random import Random
 
-from lab.forwarding import Network, Packet
+from lab.forwarding import Network, Packet, Reason
 from lab.forwarding.choice import Chooser
 from lab.forwarding.memory import Memory
 from lab.forwarding.network import Node
@@ -117,6 +117,9 @@ def predicted_entry(decision: InputRoute | OutputRoute) -> str:
 
 def _input(route: InputRoute) -> str:
     if route.kind == "refused":
+        # Of IPv6 it is asked after the lookup, by `ip6_forward`, whether the namespace forwards at all.
+        if route.reason is Reason.NOT_FORWARDING_V6 and route.lookup is not None:
+            return _entry(route.lookup.route)
         return "EINVAL"
     if route.kind == "error":
         if route.reason is not None and route.reason.name == "NOT_FORWARDING":

@@ -103,9 +103,13 @@ class _Step:
         """Sysctls to write, in order: those that differ, all of a link that is made, and those that others reset."""
         delta, made = self.change.sysctls, {link.name for link in self.made}
         differing = {setting.name for setting in (*delta.added, *(c.after for c in delta.changed))}
-        resets = any(name in FORWARDING for name in differing)
+        reset = {_family_of(name) for name in differing if name in FORWARDING}
         settings = (Setting(name, value) for name, value in self.change.after.sysctls.items())
-        written = (s for s in settings if s.name in differing or _link_of(s) in made or (resets and s.name.endswith("/forwarding")))
+        written = (
+            s
+            for s in settings
+            if s.name in differing or _link_of(s) in made or (s.name.endswith("/forwarding") and _family_of(s.name) in reset)
+        )
         return sorted(written, key=lambda setting: _rank(setting.name))
 
     def rest(self) -> Iterator[Command]:
@@ -216,6 +220,11 @@ def _without_objects(namespace: Namespace, gone: set[int]) -> Namespace:
 
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv6/conf/all/forwarding")
 """Sysctls that give every link's `forwarding` their own value when they are written; ip-sysctl.rst."""
+
+
+def _family_of(path: str) -> str:
+    """Return the family whose links a sysctl is about: ``ipv4`` of ``net/ipv4/ip_forward``."""
+    return path.split("/", 2)[1]
 
 
 def _rank(path: str) -> int:
