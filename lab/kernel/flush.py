@@ -14,7 +14,7 @@ from lab.errors import MachineError
 from lab.kernel.handles import AF_NETLINK, Handles
 from lab.kernel.netlink.channel import NETLINK_NETFILTER, Channel
 from lab.kernel.netlink.neighbours import NDMSG, NUD_NOARP, NUD_PERMANENT
-from lab.kernel.netlink.wire import AF_BRIDGE, AF_INET, AF_INET6, REMOVE, RTM_DELNEIGH, RTM_GETNEIGH, message
+from lab.kernel.netlink.wire import AF_BRIDGE, AF_UNSPEC, REMOVE, RTM_DELNEIGH, RTM_GETNEIGH, message
 from lab.kernel.sysctl import write_sysctls
 
 _IPCTNL_MSG_CT_DELETE: Final = (1 << 8) | 2
@@ -35,7 +35,7 @@ def flush_neighbours(handles: Handles, namespace: str) -> None:
     """Forget neighbours and FDB entries that were learned; those that were configured stay."""
     channel = handles.channel(namespace)
     learned = []
-    for family in (AF_INET, AF_INET6, AF_BRIDGE):
+    for family in (AF_UNSPEC, AF_BRIDGE):  # of no family: those of every version of IP
         for body in channel.dump(RTM_GETNEIGH, NDMSG.pack(family, 0, 0, 0, 0)):
             state = NDMSG.unpack_from(body)[2]
             if not state & (NUD_PERMANENT | NUD_NOARP):

@@ -86,12 +86,13 @@ def test_a_second_packet_asks_nobody(row: Any) -> None:
     assert second.request.resolutions == ()
 
 
-def test_rules_about_arp_make_the_answer_unknown(row: Any) -> None:
+def test_a_rule_that_drops_arp_requests_leaves_the_asker_without_an_answer(row: Any) -> None:
     from lab.state import BaseChain
     from lab.state.nft import Verdict
 
     row.builder["r"].chain("arp", "t", "in", BaseChain("filter", "input", 0, "accept")).add(Verdict("drop"))
-    assert row.trace("a", "10.2.0.2").outcome.kind == "unknown"
+    outcome = row.trace("a", "10.2.0.2").outcome
+    assert (outcome.kind, str(outcome.source), outcome.icmp_code) == ("error", "10.1.0.2", 1)
 
 
 def test_a_device_without_arp_takes_its_own_address_for_everybodys(row: Any) -> None:
