@@ -1,7 +1,8 @@
 """The forwarding model: what Linux will do with a packet, told from a network state alone, without a kernel."""
 
 from lab.forwarding.causes import Reason
-from lab.forwarding.conversation import Conversation, Seen, trace
+from lab.forwarding.conversation import Conversation, trace
+from lab.forwarding.endpoints import Seen
 from lab.forwarding.flow import Flow
 from lab.forwarding.memory import Memory
 from lab.forwarding.network import Network

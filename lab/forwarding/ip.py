@@ -16,6 +16,7 @@ from lab.forwarding.icmp import error_about
 from lab.forwarding.journey import ANY, Journey, Send, Sending, SendOuter, Transmit, TurnBack, Visit
 from lab.forwarding.local import deliver
 from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     FRAGMENTATION_NEEDED,
     HOST,
@@ -29,7 +30,7 @@ from lab.forwarding.packet import (
     TcpFlags,
 )
 from lab.forwarding.results import Plain, Stage
-from lab.forwarding.routing import InputRoute, OutputRoute, as_rerouted, route_input, route_output
+from lab.forwarding.routing import InputRoute, OutputRoute, route_input, route_output
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import route_mtu
 from lab.state import Bridge, Vxlan
@@ -238,7 +239,7 @@ def send(journey: Journey, task: Send) -> None:
         route = route_output(world, node, packet, device=sending.device, uid=sending.uid)
     visit.note(Stage.OUTPUT_ROUTING, route, route.exit.device if route.exit else None)
     if route.errno is not None or route.exit is None:
-        _unsendable(journey, visit, route)
+        journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
         return
     if sending.purpose == "error":
         _ration(visit, packet, route.exit)
@@ -255,7 +256,7 @@ def send(journey: Journey, task: Send) -> None:
     t = Transit(world, node, fitted, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
     t.route_mtu, t.next_hop = mtu, _next_hop(fitted, route.exit)
     t.may_fragment = sending.df is not True and fitted.protocol != TCP
-    way = _pass_output(journey, visit, t, route.exit)
+    way = pass_output(journey, visit, t, route.exit)
     if way is not None:
         mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
         leave(journey, visit, t, way, mtu, arrived_by=None)
@@ -270,32 +271,14 @@ def _ration(visit: Visit, packet: Packet, way: Exit) -> None:
     visit.note(Stage.RATE_LIMIT, Plain(text), way.device)
 
 
-def _pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
-    """Pass the output hook. Rules may send the packet elsewhere (`ip_route_me_harder`); return its way then, None if lost."""
-    if not pass_hook(journey, visit, t, "output", iif=None, oif=way.device, was_local=way.device == "lo", arrived_by=None):
-        return None
-    for packet in t.rerouted:
-        again = route_output(journey.world, visit.node, as_rerouted(visit.node, packet), device=t.bound_device, any_source=True)
-        visit.note(Stage.REROUTING, again, again.exit.device if again.exit else None)
-        if again.errno is not None or again.exit is None:
-            _unsendable(journey, visit, again)
-            return None
-        way = again.exit
-    return way
-
-
 def send_outer(journey: Journey, task: SendOuter) -> None:
     """Send the outer packet of a tunnel; it passes output and postrouting like any packet made here."""
     visit = task.visit
     t = Transit(journey.world, visit.node, task.packet, made_here=True, route_mtu=task.mtu, next_hop=int(task.next_hop))
     via = None if task.next_hop == task.packet.destination else task.next_hop
-    way = _pass_output(journey, visit, t, Exit(task.device, via))
+    way = pass_output(journey, visit, t, Exit(task.device, via))
     if way is not None:
         leave(journey, visit, t, way, task.mtu, arrived_by=None)
-
-
-def _unsendable(journey: Journey, visit: Visit, route: OutputRoute) -> None:
-    journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
 
 
 def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:

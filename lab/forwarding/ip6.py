@@ -16,6 +16,7 @@ from lab.forwarding.journey import Journey, Send, Transmit, Visit
 from lab.forwarding.local import deliver
 from lab.forwarding.ndp import hear_advertisement, receive_multicast, resolve6
 from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     ADVERTISEMENT,
     FRAGMENTATION_NEEDED,
@@ -29,7 +30,7 @@ from lab.forwarding.packet import (
     TcpFlags,
 )
 from lab.forwarding.results import Plain, Stage
-from lab.forwarding.routing import InputRoute, OutputRoute, as_rerouted
+from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.routing6 import route_input6, route_output6
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import route_mtu
@@ -175,21 +176,7 @@ def send6(journey: Journey, task: Send) -> None:
     t = Transit(world, node, packet, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
     t.route_mtu, t.next_hop = mtu, int(route.exit.via or packet.destination)
     t.may_fragment = sending.df is not True and packet.protocol != TCP
-    way = _pass_output(journey, visit, t, route.exit)
+    way = pass_output(journey, visit, t, route.exit)
     if way is not None:
         mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
         leave6(journey, visit, t, way, mtu, arrived_by=None)
-
-
-def _pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
-    """Pass the output hook. Rules may send the packet elsewhere (`ip6_route_me_harder`); return its way then, None if lost."""
-    if not pass_hook(journey, visit, t, "output", iif=None, oif=way.device, was_local=way.device == "lo", arrived_by=None):
-        return None
-    for packet in t.rerouted:
-        again = route_output6(journey.world, visit.node, as_rerouted(visit.node, packet), device=t.bound_device, any_source=True)
-        visit.note(Stage.REROUTING, again, again.exit.device if again.exit else None)
-        if again.errno is not None or again.exit is None:
-            journey.drop(visit, Stage.REROUTING, None, again.reason, again.subject, again.sentence)
-            return None
-        way = again.exit
-    return way

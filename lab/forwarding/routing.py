@@ -11,11 +11,12 @@ from typing import Literal
 
 from lab.forwarding.addresses import LINK_SCOPE, preferred_source, select_address
 from lab.forwarding.causes import Reason
-from lab.forwarding.fib import ROUTING_TOS, Errno, Exit, Lookup, Query
+from lab.forwarding.fib import Errno, Exit, Lookup, Query
 from lab.forwarding.network import Node
 from lab.forwarding.packet import FILTERED, HOST, NET, Address, Packet
 from lab.forwarding.results import Detail
 from lab.forwarding.rpfilter import ReversePath, check_source, ports_of
+from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.why import describe_lookup, lookup_details
 from lab.forwarding.world import World

@@ -10,10 +10,11 @@ from ipaddress import IPv6Address
 
 from lab.forwarding.addresses6 import has_address6, preferred_source6
 from lab.forwarding.causes import Reason
-from lab.forwarding.fib import ROUTING_TOS, Exit, Query
+from lab.forwarding.fib import Exit, Query
 from lab.forwarding.network import Node
 from lab.forwarding.packet import FILTERED, NET, Packet
 from lab.forwarding.routing import InputRoute, OutputRoute, choose_exit, reason_of
+from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import World
 

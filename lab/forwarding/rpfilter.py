@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lab.forwarding.causes import Reason
-from lab.forwarding.fib import ROUTING_TOS, Lookup, Query
+from lab.forwarding.fib import Lookup, Query
 from lab.forwarding.network import Node
 from lab.forwarding.packet import Address, Packet
 from lab.forwarding.results import Detail
+from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.sysctls import DeviceSettings
 from lab.forwarding.why import lookup_details
 

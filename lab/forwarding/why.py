@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lab.forwarding.fib import Entry, Fib, Lookup, Query, TableIndex, failing_selectors, mismatch, suppressed, table_of
+from lab.forwarding.fib import Entry, Fib, Lookup, Query, TableIndex, suppressed
 from lab.forwarding.results import Detail
+from lab.forwarding.rules import failing_selectors, mismatch, table_of
 from lab.forwarding.unknown import Undecided
 from lab.state import Route, Rule, Table
 from lab.state.commands.nexthops import nexthop_text

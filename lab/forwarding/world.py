@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from lab.forwarding.choice import Chooser
 from lab.forwarding.client import Client
-from lab.forwarding.fib import ROUTING_TOS, Exit, Lookup, Query
+from lab.forwarding.fib import Exit, Lookup, Query
 from lab.forwarding.memory import Memory
 from lab.forwarding.netfilter.conntrack import Connection, Conntrack
 from lab.forwarding.network import Network, Node
 from lab.forwarding.packet import Address, FlowKey, Packet
+from lab.forwarding.rules import ROUTING_TOS
 from lab.state import Route
 
 

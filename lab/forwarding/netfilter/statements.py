@@ -13,8 +13,9 @@ from typing import Final, Literal
 from lab.forwarding.addresses import select_address
 from lab.forwarding.addresses6 import select_address6
 from lab.forwarding.netfilter.conntrack import UNTRACKED, Connection, CtState, Tracked, remember
-from lab.forwarding.netfilter.expressions import Evaluate, Scope, compile_expression, compile_map, compile_members, kind_of
+from lab.forwarding.netfilter.expressions import Scope, compile_expression, compile_map, compile_members, kind_of
 from lab.forwarding.netfilter.nat import bind, decided, manipulation_of
+from lab.forwarding.netfilter.readings import Evaluate
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.netfilter.values import Members, Value
 from lab.forwarding.packet import ICMP, ICMPV6, Address

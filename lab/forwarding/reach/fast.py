@@ -19,9 +19,9 @@ from ipaddress import IPv4Address, IPv4Network
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.forwarding.fib import only_default_rules
 from lab.forwarding.network import Network, Node
 from lab.forwarding.reach.classes import Nesting, nest
+from lab.forwarding.rules import only_default_rules
 from lab.state import Loopback, State, Table, Veth
 
 Codes = NDArray[np.int32]

@@ -1,0 +1,29 @@
+"""The output hook of a packet made here, and the new way it may get there."""
+
+from __future__ import annotations
+
+from lab.forwarding.fib import Exit
+from lab.forwarding.hooks import pass_hook
+from lab.forwarding.journey import Journey, Visit
+from lab.forwarding.netfilter.transit import Transit
+from lab.forwarding.results import Stage
+from lab.forwarding.routing import as_rerouted, route_output
+from lab.forwarding.routing6 import route_output6
+
+
+def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
+    """Pass the output hook. Rules may send the packet elsewhere (`ip_route_me_harder`, `ip6_route_me_harder`).
+
+    Returns the way of the packet then, None if it is lost.
+    """
+    if not pass_hook(journey, visit, t, "output", iif=None, oif=way.device, was_local=way.device == "lo", arrived_by=None):
+        return None
+    reroute = route_output if t.packet.version == 4 else route_output6
+    for packet in t.rerouted:
+        again = reroute(journey.world, visit.node, as_rerouted(visit.node, packet), device=t.bound_device, any_source=True)
+        visit.note(Stage.REROUTING, again, again.exit.device if again.exit else None)
+        if again.errno is not None or again.exit is None:
+            journey.drop(visit, Stage.REROUTING, None, again.reason, again.subject, again.sentence)
+            return None
+        way = again.exit
+    return way
