@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from lab.spec.selectors import SERVICE, parse_address
 from lab.state import State
 
 if TYPE_CHECKING:
+    from lab.forwarding import Conversation
     from lab.report.diagram import Diagram, Scene, View
 
 INTENDED = "as intended"
@@ -52,10 +53,11 @@ def draw_path(
     phases = list(_phases(name, phase))
     # A node that comes later, or goes, is missing in some; where it is in none, the first says so.
     there = [one for one in phases if one[0] in wanted or ends <= set(one[2].namespaces)] or phases[:1]
-    views = [
-        View(found, state, trace(state, source, target, protocol, port, size=size, df=df, ipv6=ipv6), title)
-        for found, title, state in there
-    ]
+
+    def sent(state: State, to: str) -> Conversation:
+        return trace(state, source, to, protocol, port, size=size, df=df, ipv6=ipv6)
+
+    views = [View(found, state, conversation, title) for (found, title, state), conversation in _sent(there, target, sent)]
     if not any(view.conversation.outcome.kind == "reply" for view in views):
         views += _as_intended(name, [view.name for view in views], source, target, protocol, port, ipv6=ipv6)
     if front:
@@ -67,6 +69,28 @@ def draw_path(
     goal = views[0].conversation.flow.destination
     called = target if target == str(goal) else f"{target} ({goal})"
     return layout(views, compare=compare, title=f"{source} → {called}, {how}")
+
+
+def _sent(
+    phases: Sequence[tuple[str, str, State]], target: str, send: Callable[[State, str], Conversation]
+) -> Iterator[tuple[tuple[str, str, State], Conversation]]:
+    """Yield every phase with what becomes of the packet in it. Where a target has lost its address, it is still sent to that address.
+
+    Raises InputError for a target that has none in any phase.
+    """
+    found: list[Conversation | InputError] = []
+    for _, _, state in phases:
+        try:
+            found.append(send(state, target))
+        except InputError as error:
+            found.append(error)
+    known = next((one for one in found if not isinstance(one, InputError)), None)
+    for phase, one in zip(phases, found, strict=True):
+        if isinstance(one, InputError):
+            if known is None:
+                raise one
+            one = send(phase[2], str(known.flow.destination))
+        yield phase, one
 
 
 def _named(source: str, target: str) -> set[str]:

@@ -55,6 +55,15 @@ def test_a_flow_that_works_in_no_phase_is_held_against_the_topology_as_it_is_mea
     assert "leaves the intended path: default via 172.18.1.1 dev eth0 instead of 10.42.0.0/16 via 240.18.1.2" in out
 
 
+def test_a_target_that_has_lost_its_address_is_sent_to_all_the_same() -> None:
+    """Phases of one file are laid out together, so one without the target's address must not keep the others from being drawn."""
+    path = ("--trace", "a", "b", "--size", "1000", "--df")
+    assert "The request ends at r2:right, larger than the MTU" in lab("draw", "fault-kinds@mtu", *path).out
+    assert "192.0.2.130 does not answer on right" in lab("draw", "fault-kinds@address-deleted", *path).out
+    nobody = lab("draw", "fault-kinds@mtu", "--trace", "a", "c")
+    assert (nobody.code, nobody.out) == (2, "")
+
+
 def test_a_saved_state_can_be_drawn(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_text(lab("show", "calico-24-mismatch", "--phase", "broken", "--as", "state").out)

@@ -117,4 +117,4 @@ def _rule(state: State, namespace: str, rule: NftRule) -> str:
         for chain in table.chains:
             if any(rule is one for one in chain.rules):
                 return f"rule {rule_text(rule, table.family)} of chain {chain.name}"
-    return "a rule"
+    return f"rule {rule_text(rule, 'ip')}"  # of a table that the state does not have: somebody made it in the running lab
