@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from lab.explain.agreement.judge import Expected, judge
-from lab.forwarding import Delivered, Flow, Memory
+from lab.forwarding import Delivered, Dropped, Flow, Memory, Reason
 from lab.state.nft import Ct, Mangle, Match, Meta, Nat, NoTrack, Payload, Reject, Verdict
 
 DROP, ACCEPT = Verdict("drop"), Verdict("accept")
@@ -246,6 +246,15 @@ def test_the_last_segment_of_a_question_finds_out_that_the_server_has_closed(net
     net.chain("y", "postrouting", (Match(Meta("l4proto"), "tcp"), Nat("masquerade")), type="nat", priority=100)
     net.builder["b"].change_link("x", mtu=1000)
     assert net.trace("a", "10.2.0.2", "tcp", size=1520).outcome.kind == "refused"
+
+
+def test_what_rules_sent_where_there_is_no_way_is_seen_by_no_later_chain(row: Any) -> None:
+    row.rule("a", "7: fwmark 1 lookup 7").route("a", "prohibit default table 7").chain("a", "output", Mangle(Meta("mark"), 1), type="route")
+    row.chain("a", "output", Reject("icmp", "port-unreachable"), priority=5)
+    conversation = row.trace("a", "10.2.0.2")
+    assert (conversation.outcome.kind, conversation.outcome.errno) == ("local error", "EACCES")
+    assert isinstance(conversation.request.verdict, Dropped)
+    assert (conversation.request.verdict.stage, conversation.request.verdict.reason) == ("rerouting", Reason.PROHIBIT)
 
 
 def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:

@@ -105,9 +105,9 @@ def run_hook(t: Transit, hook: Hook, *, iif: str | None, oif: str | None) -> Hoo
                         rest = HookRun(
                             hook, others.verdict, before, t.packet, others.chain, others.decided_by, others.reject, in_parts=True
                         )
-                if part.chain.chain.type == "route" and _routed_by(t.packet) != _routed_by(entering):
-                    t.rerouted += (t.packet,)
-        if ruling.verdict != "accept":
+                if part.chain.chain.type == "route" and ruling.verdict == "accept" and _routed_by(t.packet) != _routed_by(entering):
+                    t.astray = not t.reroute(t.packet)
+        if ruling.verdict != "accept" or t.astray:
             break
     tracked = t.tracked
     return HookRun(
@@ -198,7 +198,7 @@ def _translate(t: Transit, hook: Hook) -> Ruling:
             (connection.original, connection.reply) if tracked.direction == "original" else (connection.reply, connection.original)
         )
         if mine.destination != answers.source:
-            t.rerouted += (t.packet,)
+            t.astray = not t.reroute(t.packet)
     return _PASS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -39,8 +40,10 @@ class Transit:
     route_mtu: int | None = None
     may_fragment: bool = False
     """The socket lets the kernel cut the packet although DF is set (`ignore_df`)."""
-    rerouted: tuple[Packet, ...] = ()
-    """The packet each time a chain of the output hook changed what routing had looked at: the kernel looks again at once."""
+    reroute: Callable[[Packet], bool] = lambda packet: True
+    """Looks for a new way, at once, when a chain of the output hook has changed what routing had looked at; says whether there is one."""
+    astray: bool = False
+    """There was none: no later chain sees the packet."""
     later_fragment: bool = False
     """Whether rules see the packet as its second or a later fragment: without ports."""
     frame: Frame | None = None
