@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.common import console, json_option, print_json
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 from lab.spec.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -177,8 +177,11 @@ def _running(person: str) -> str | None:
 
     if not any(entry.name == _lab_of(person) and entry.uid == os.geteuid() for entry in running_labs()):
         return None
-    with connect(_lab_of(person)) as lab:
-        return str(lab.request("describe")["lesson"])
+    try:
+        with connect(_lab_of(person)) as lab:
+            return str(lab.request("describe")["lesson"])
+    except LabError:  # it has just ended, and its name is not free yet
+        return None
 
 
 def _learn(name: str, me: str, seed: int | None, classroom: str | None, *, root_in_class: bool, no_shell: bool) -> int:

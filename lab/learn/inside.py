@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -30,7 +31,17 @@ WORDS: Final = {
 
 _CLIENT: Final = """\
 #!{python} -IS
-import json, os, socket, sys
+import json, os, shutil, socket, sys, textwrap
+def shown(text):
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = []
+    for line in text.splitlines():
+        within = " " * (len(line) - len(line.lstrip(" ")) + 2 * (line.lstrip(" ")[:1] in "✗✓▸-"))
+        wrapped = textwrap.wrap(line, width, subsequent_indent=within, break_long_words=False, break_on_hyphens=False)
+        lines += wrapped if len(line) > width else [line]
+    return "\\n".join(lines)
 word = os.path.basename(sys.argv[0])
 given = sys.argv[1:]
 if word in ("subctl", "kubectl"):
@@ -52,7 +63,8 @@ try:
             sys.exit(2)
         else:
             if said["result"]["text"]:
-                print(said["result"]["text"])
+                text = said["result"]["text"]
+                print(text if word in ("subctl", "kubectl") else shown(text))
             sys.exit(said["result"]["code"])
 except OSError as error:
     sys.exit(f"{{word}}: the lesson does not answer: {{error.strerror}}")
@@ -85,6 +97,25 @@ def write_inside() -> None:
         program.chmod(0o755)
     (FOLDER / "rc").write_text(_SHELL.format(bin=f"{SHARED}/bin", code=GONE_ELSEWHERE, shared=SHARED))
     (FOLDER / "words").write_text(words_text())
+
+
+_STANDS_ALONE: Final = re.compile(r"\s*$|#|>|\||```| {4}|\t|\s*(?:[-*+]|\d+[.)])\s")
+"""A line of Markdown that does not go on with the paragraph before it (CommonMark)."""
+
+
+def paragraphs(markdown: str) -> str:
+    """Return Markdown with each paragraph on one line, to be wrapped by whoever knows how wide the terminal is."""
+    lines: list[str] = []
+    fenced = joins = False
+    for line in markdown.splitlines():
+        fence = line.startswith("```")
+        if joins and not fenced and not _STANDS_ALONE.match(line):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+        fenced ^= fence
+        joins = bool(line.strip()) and not fenced and not fence and not line.startswith(("#", "|", "    ", "\t"))
+    return "\n".join(lines)
 
 
 def words_text() -> str:

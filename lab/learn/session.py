@@ -14,6 +14,7 @@ from lab.kernel.sandbox import Report
 from lab.learn.classroom import may_begin
 from lab.learn.control_plane import Answer, ControlPlane
 from lab.learn.hints import described
+from lab.learn.inside import paragraphs
 from lab.learn.judge import Judgement
 from lab.learn.network_map import draw_map
 from lab.learn.practice import Practice, Saved
@@ -109,9 +110,9 @@ class Session:
 
     def _task_text(self) -> str:
         if self.progress.finished:
-            return self.practice.lesson.afterwards or "That was all."
+            return paragraphs(self.practice.lesson.afterwards) or "That was all."
         section = self.practice.lesson.tasks[self.practice.number]
-        return f"## {section.title}\n\n{section.text}"
+        return f"## {section.title}\n\n{paragraphs(section.text)}"
 
     # -- judged ----------------------------------------------------------------------------------------------------
 
