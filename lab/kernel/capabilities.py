@@ -67,6 +67,11 @@ def _try_inside(sandbox: Sandbox, _report: Report) -> tuple[Capability, ...]:
                 trials.load_rules,
                 f"sudo apt-get install --no-install-recommends libnftables1; {_kernel_with('NF_TABLES')}",
             ),
+            _attempt(
+                Capability("ipv6", "segments with cidr6, and dual-stack clusters"),
+                trials.open_ipv6,
+                f"{_kernel_with('IPV6')}; started without ipv6.disable=1",
+            ),
             _attempt(Capability("capture", "seeing packets pass without BPF", required=True), trials.open_capture, _kernel_with("PACKET")),
             _try_bpf(),
         )

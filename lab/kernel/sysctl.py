@@ -116,6 +116,9 @@ def _exists(procfs: int, path: str) -> bool:
 
 def _refused(procfs: int, path: str, value: str, namespace: str, error: OSError) -> LabError:
     if error.errno == errno.ENOENT:
+        if path.startswith("net/ipv6/") and not _exists(procfs, "sys/net/ipv6/conf"):
+            hint = "use a kernel with CONFIG_IPV6, started without ipv6.disable=1"
+            return MachineError(f"{namespace}: ipv6 is not available here: this kernel has no IPv6", hint=hint)
         folder, _, key = path.rpartition("/")
         try:
             directory = os.open(f"sys/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=procfs)

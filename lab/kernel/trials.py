@@ -141,6 +141,11 @@ def load_rules(rules: str | None = None) -> None:
         nft.close()
 
 
+def open_ipv6() -> None:
+    """Open a socket of IPv6, which fails where the kernel has none."""
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+
+
 def open_capture() -> None:
     """Open a packet socket, as capturing does (packet(7))."""
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)).close()

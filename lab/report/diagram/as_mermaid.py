@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lab.report.diagram.lanes import address_text, lane_of, node_of
+from lab.report.diagram.addresses import address_text
+from lab.report.diagram.lanes import lane_of, node_of
 from lab.report.diagram.metrics import shown
 from lab.report.diagram.palette import LIGHT
 from lab.report.diagram.paths import Comparison, Diagram
@@ -51,7 +52,7 @@ def mermaid(diagram: Diagram, phase: str | None = None) -> str:
     known = {one: next(v.state[one] for v in (*views, *diagram.views) if one in v.state.namespaces) for one in diagram.order}
     changed = dict(compared.changed) if compared is not None else {}
     out = ["flowchart LR", f"  accTitle: {_sentence(diagram.scene.title)}", f"  accDescr: {_sentence(_described(diagram, name))}"]
-    out += _lanes([known[one] for one in diagram.order], names, changed)
+    out += _lanes([known[one] for one in diagram.order], names, changed, views[0].conversation.flow.destination.version)
     edges, ends = _phase(diagram, name, names) if compared is None else _compared(diagram, compared, names)
     for number, end in enumerate(ends):
         out.append(f'  end{number}{{{{"{end.text}"}}}}')
@@ -118,7 +119,7 @@ def _described(diagram: Diagram, phase: str) -> str:
     return " ".join(f"{text}." for _, text in diagram.stories[phase])
 
 
-def _lanes(namespaces: Sequence[Namespace], names: dict[str, str], changed: dict[str, str]) -> Iterator[str]:
+def _lanes(namespaces: Sequence[Namespace], names: dict[str, str], changed: dict[str, str], version: int) -> Iterator[str]:
     lane = node = None
     for namespace in namespaces:
         here, at = lane_of(namespace), node_of(namespace) if namespace.cluster else None
@@ -134,7 +135,8 @@ def _lanes(namespaces: Sequence[Namespace], names: dict[str, str], changed: dict
             yield f'    subgraph node{names[namespace.name]}["{quoted(at)}"]'
             node = at
         name = "host" if namespace.role == "node" and at is not None else namespace.name
-        address = f"<br/>{quoted(address_text(namespace))}" if address_text(namespace) else ""
+        own = address_text(namespace, version)
+        address = f"<br/>{quoted(own)}" if own else ""
         what = f"<br/>{quoted(f'changed: {changed[namespace.name]}')}" if namespace.name in changed else ""
         yield f'      {names[namespace.name]}["{quoted(name)}{address}{what}"]'
     if node is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lab.report.diagram.addresses import address_text, worth_telling
 from lab.report.diagram.metrics import shortened, shown, width
 from lab.report.diagram.order import nested
 from lab.report.diagram.palette import WRITING
@@ -92,6 +93,8 @@ class Lanes:
     above: float = 0
     below: float = 0
     """The heights at which a line passes by a namespace."""
+    version: int = 4
+    """Of IP, of the packet in front."""
     top: float = 0
     bottom: float = 0
     left: float = 0
@@ -151,7 +154,7 @@ def build(
 
     `number` gives each namespace its column, `notes` is the height of what is written in them, `wide` are those that need room.
     """
-    lanes = Lanes(top=top)
+    lanes = Lanes(version=views[0].conversation.flow.destination.version if views else 4, top=top)
     found = [_last(views, name) for name in number]
     lanes.ends = _ends(found)
     buses: dict[tuple[str, int], str] = {}
@@ -232,8 +235,9 @@ def device_text(device: str) -> str:
     return shortened(shown(device), LONGEST_NAME * 6, WRITING["device-name"].size, fixed=True)
 
 
-def _inner_width(namespace: Namespace, levels: Mapping[tuple[Row, str, Side], Mapping[str, int]], *, roomy: bool) -> float:
-    needed = [ROOM if roomy else NARROW, width(shown(namespace.name)[:28], 11, bold=True), width(address_text(namespace), 9.5, fixed=True)]
+def _inner_width(namespace: Namespace, version: int, levels: Mapping[tuple[Row, str, Side], Mapping[str, int]], *, roomy: bool) -> float:
+    own = width(address_text(namespace, version), 9.5, fixed=True)
+    needed = [ROOM if roomy else NARROW, width(shown(namespace.name)[:28], 11, bold=True), own]
     for (row, name, side), there in levels.items():
         if name != namespace.name or side != "left":
             needed += [pill_width(device) + BETWEEN for device in there] if name == namespace.name else []
@@ -248,16 +252,6 @@ def _inner_width(namespace: Namespace, levels: Mapping[tuple[Row, str, Side], Ma
                     high, low = (device, opposite) if level > at else (opposite, device)
                     needed.append(pill_width(high) + pill_width(low) / 2 + BETWEEN)
     return max(needed)
-
-
-def address_text(namespace: Namespace) -> str:
-    """Return the address a person knows a namespace by, and how many more it has."""
-    own = [entry for entry in namespace.addresses if entry.device != "lo" and not entry.interface.is_link_local]
-    own = [entry for entry in own if entry.interface.version == 4] or own
-    own.sort(key=lambda entry: entry.device != "eth0")
-    if not own:
-        return ""
-    return f"{own[0].interface.ip}" + (f" +{len(own) - 1}" if len(own) > 1 else "")
 
 
 def _segment_name(state: State, switch: str) -> str:
@@ -293,7 +287,7 @@ def _place(
             x += FRAME if framed else 0
             placed: list[Box] = []
             for namespace in of_node:
-                inner = _inner_width(namespace, levels, roomy=namespace.name in wide)
+                inner = _inner_width(namespace, lanes.version, levels, roomy=namespace.name in wide)
                 box = Box(
                     f"ns-{namespace.name}", x, box_top, inner + 2 * PAD, box_bottom - box_top, "namespace", _told(namespace),
                     f"node-{node}" if framed else lane_id,
@@ -311,7 +305,7 @@ def _place(
             for namespace, box in zip(of_node, placed, strict=True):
                 lanes.places[namespace.name] = Place(namespace.name, names.index(namespace.name), box, frame if framed else box)
                 boxes.append(box)
-                labels += _head(namespace, box, inside=framed)
+                labels += _head(namespace, box, lanes.version, inside=framed)
             numbers = {names.index(namespace.name) for namespace in of_node}
             here = {(switch, at): text for (switch, at), text in buses.items() if at in numbers}
             for (switch, at), text in here.items():
@@ -345,18 +339,18 @@ def _place(
     _pills(lanes, found)
 
 
-def _head(namespace: Namespace, box: Box, *, inside: bool) -> Iterator[Label]:
+def _head(namespace: Namespace, box: Box, version: int, *, inside: bool) -> Iterator[Label]:
     own = namespace.role == "node" and inside
     name = "host" if own else shown(namespace.name)
     yield Label(
         box.x + PAD, box.y + 15, shortened(name, box.width - 2 * PAD, 11, bold=True), "namespace-name", title=_told(namespace), owner=box.id
     )
-    if address_text(namespace):
-        yield Label(box.x + PAD, box.y + 27, address_text(namespace), "address", owner=box.id)
+    if address_text(namespace, version):
+        yield Label(box.x + PAD, box.y + 27, address_text(namespace, version), "address", owner=box.id)
 
 
 def _told(namespace: Namespace) -> str:
-    own = ", ".join(f"{entry.interface} on {entry.device}" for entry in namespace.addresses if entry.interface.version == 4)
+    own = ", ".join(f"{entry.interface} on {entry.device}" for entry in worth_telling(namespace.addresses))
     return shown(f"{namespace.role} {namespace.name}: {own or 'no address'}")
 
 
@@ -385,7 +379,7 @@ def _pills(lanes: Lanes, found: Sequence[Namespace]) -> None:
 
 def _device_told(name: str, device: str, namespace: Namespace) -> str:
     link = namespace.link(device)
-    own = ", ".join(str(entry.interface) for entry in namespace.addresses_of(device) if entry.interface.version == 4)
+    own = ", ".join(str(entry.interface) for entry in worth_telling(namespace.addresses_of(device)))
     mtu = f", mtu {link.mtu}" if link is not None else ""
     tunnel = f", VNI {link.kind.vni}, UDP port {link.kind.port}" if link is not None and isinstance(link.kind, Vxlan) else ""
     return shown(f"{name}:{device}{mtu}{tunnel}{', ' + own if own else ''}")

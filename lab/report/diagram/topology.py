@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lab.report.diagram.addresses import worth_telling
 from lab.report.diagram.metrics import shortened, shown, width
 from lab.report.diagram.scene import Box, Element, Label, Layer, Line, Scene
 from lab.report.diagram.underlay import Canvas, segments, underlay
@@ -153,10 +154,20 @@ def _cluster(drawn: Canvas, cluster: str, x: float, top: float, bottom: float, c
     return x + wide
 
 
+def _all(namespace: Namespace) -> str:
+    """Return the addresses of a node or pod on eth0, where it has several."""
+    own = [str(entry.interface.ip) for entry in worth_telling(namespace.addresses_of("eth0"))]
+    return " ".join(own) if len(own) > 1 else ""
+
+
+def _pod_told(pod: Namespace) -> str:
+    return shown(f"{pod.name} {_all(pod)}".strip())
+
+
 def _node(drawn: Canvas, node: Namespace, x: float, y: float, parent: str, *, gateway: bool) -> Box:
     address = next((str(e.interface.ip) for e in node.addresses if e.device == "eth0" and e.interface.version == 4), "")
     pods = _pods(drawn.state, node.name)
-    told = shown(f"node {node.name} {address}, {len(pods)} pods")
+    told = shown(f"node {node.name} {_all(node) or address}, {len(pods)} pods")
     box = Box(f"ns-{node.name}", x, y, _NODE, _node_height(drawn.state, node.name), "node", told, parent, 5)
     drawn.boxes[node.name] = box
     drawn.elements.append(box)
@@ -170,7 +181,7 @@ def _node(drawn: Canvas, node: Namespace, x: float, y: float, parent: str, *, ga
         at = y + 42 + number * _LINE
         aside = width(own, 9.5, fixed=True)
         drawn.elements.append(
-            Label(x + 8, at, shortened(shown(pod.name), _NODE - 24 - aside, 10), "pod", title=shown(pod.name), owner=box.id)
+            Label(x + 8, at, shortened(shown(pod.name), _NODE - 24 - aside, 10), "pod", title=_pod_told(pod), owner=box.id)
         )
         drawn.elements.append(Label(box.right - 8, at, own, "on-node", "end", owner=box.id))
     if len(pods) > _PODS:
