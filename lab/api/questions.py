@@ -66,13 +66,24 @@ def trace(
     return predict(state, Flow(namespace, address, protocol, number, source_port, size=size, df=df, ttl=ttl, mark=mark))
 
 
-def reach(network: State | str, protocol: Protocol = "icmp", port: int | None = None, *, sources: list[str] | None = None) -> Reach:
-    """Predict who reaches what: for every sender, or some, every class of addresses with its fate and reason. Raises InputError."""
+def reach(
+    network: State | str,
+    protocol: Protocol = "icmp",
+    port: int | None = None,
+    *,
+    sources: list[str] | None = None,
+    version: Literal[4, 6] = 4,
+) -> Reach:
+    """Predict who reaches what: for every sender, or some, every class of addresses of IPv4 or IPv6 with its fate and reason.
+
+    Raises InputError.
+    """
     from lab.forwarding import Flow
     from lab.forwarding.reach import reach as predict
 
     state = open_state(network) if isinstance(network, str) else network
-    flow = Flow("any", IPv4Address(0), protocol, PORTS[protocol] if port is None else port)
+    nobody = IPv4Address(0) if version == 4 else IPv6Address(0)
+    flow = Flow("any", nobody, protocol, PORTS[protocol] if port is None else port)
     return predict(state, sources=[find_namespace(state, name) for name in sources] if sources is not None else None, flow=flow)
 
 

@@ -28,11 +28,11 @@ def command(before: str, after: str, only_commands: bool, everything: bool, prot
 
     A and B are topologies, phases of scenarios (FILE@PHASE), saved states, or running labs.
     """
-    from ipaddress import IPv4Address
-
     from lab.api.inputs import open_state
     from lab.forwarding import Flow
     from lab.forwarding.reach import difference as difference_of_reach
+    from lab.forwarding.reach import versions
+    from lab.forwarding.reach.classes import EVERYTHING
     from lab.report.traces import difference_json, difference_table
     from lab.state import difference
     from lab.state.commands import commands_of
@@ -40,8 +40,8 @@ def command(before: str, after: str, only_commands: bool, everything: bool, prot
     first, second = open_state(before), open_state(after)
     commands = [(command.namespace or "", command.text) for command in commands_of(difference(first, second))]
     port = dport or {"tcp": 80, "udp": 53}.get(proto, 0)
-    flow = Flow("any", IPv4Address("0.0.0.0"), proto, port)  # type: ignore[arg-type]
-    fates = () if only_commands else difference_of_reach(first, second, flow=flow)
+    flows = [Flow("any", EVERYTHING[version].network_address, proto, port) for version in versions(first, second)]  # type: ignore[arg-type]
+    fates = () if only_commands else tuple(fate for flow in flows for fate in difference_of_reach(first, second, flow=flow))
     if as_json:
         print_json({"reach": difference_json(fates), "commands": [{"node": node, "command": text} for node, text in commands]})
         return

@@ -110,7 +110,10 @@ class Engine:
             if connections:
                 flush_connections(self._handles, name)
             if neighbours:
-                flush_neighbours(self._handles, name)
+                stated = self._target.namespaces[name].neighbours if name in self._target.namespaces else ()
+                indexes = self._indexes.get(name, {})
+                keep = {(indexes[entry.device], entry.address) for entry in stated if entry.device in indexes}
+                flush_neighbours(self._handles, name, keep)
             if routes:
                 flush_routes(self._handles, name)
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Collection
 from typing import Final
 
 from lab.errors import MachineError
 from lab.kernel.handles import AF_NETLINK, Handles
+from lab.kernel.netlink.attributes import ip_address, read_attributes
 from lab.kernel.netlink.channel import NETLINK_NETFILTER, Channel
-from lab.kernel.netlink.neighbours import NDMSG, NUD_NOARP, NUD_PERMANENT
+from lab.kernel.netlink.neighbours import NDA_DST, NDMSG, NUD_NOARP, NUD_PERMANENT
 from lab.kernel.netlink.wire import AF_BRIDGE, AF_UNSPEC, REMOVE, RTM_DELNEIGH, RTM_GETNEIGH, message
 from lab.kernel.sysctl import write_sysctls
+from lab.state.objects import Address
 
 _IPCTNL_MSG_CT_DELETE: Final = (1 << 8) | 2
 """Subsystem NFNL_SUBSYS_CTNETLINK, message CT_DELETE: without a tuple it deletes all (ctnetlink_del_conntrack)."""
@@ -31,17 +34,23 @@ def flush_connections(handles: Handles, namespace: str) -> None:
         raise MachineError(f"{namespace}: connections cannot be flushed: {refusal}", hint="the kernel needs nf_conntrack_netlink")
 
 
-def flush_neighbours(handles: Handles, namespace: str) -> None:
-    """Forget neighbours and FDB entries that were learned; those that were configured stay."""
+def flush_neighbours(handles: Handles, namespace: str, keep: Collection[tuple[int, Address]] = ()) -> None:
+    """Forget neighbours and FDB entries that were learned; those that were configured stay, and those of `keep`: device and address."""
     channel = handles.channel(namespace)
     learned = []
     for family in (AF_UNSPEC, AF_BRIDGE):  # of no family: those of every version of IP
         for body in channel.dump(RTM_GETNEIGH, NDMSG.pack(family, 0, 0, 0, 0)):
             state = NDMSG.unpack_from(body)[2]
-            if not state & (NUD_PERMANENT | NUD_NOARP):
+            if not state & (NUD_PERMANENT | NUD_NOARP) and (family == AF_BRIDGE or not keep or _named(body) not in keep):
                 learned.append(message(RTM_DELNEIGH, REMOVE, body))
     if learned:
         channel.send(learned)
+
+
+def _named(body: bytes) -> tuple[int, Address] | None:
+    """The interface index and address of a neighbour."""
+    destination = read_attributes(body, NDMSG.size).get(NDA_DST)
+    return None if destination is None else (NDMSG.unpack_from(body)[1], ip_address(destination))
 
 
 def flush_routes(handles: Handles, namespace: str) -> None:

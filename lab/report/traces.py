@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network, collapse_addresses
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,6 +11,8 @@ from rich.text import Text
 
 from lab.forwarding import Conversation, Delivered, Dropped, Hop, Step, Trace
 from lab.forwarding.reach import Cell, Difference, Reach
+from lab.forwarding.reach.classes import join
+from lab.state.objects import Network
 
 ANSWERS = {"reply": "green", "one-way": "yellow", "lost": "red", "depends": "yellow", "unknown": "magenta"}
 CHANGES = {
@@ -78,7 +79,7 @@ def conversation_json(conversation: Conversation) -> dict[str, Any]:
 def reach_table(found: Reach, *, all_answers: bool = False) -> RenderableType:
     """Return the matrix of who reaches what: what is lost with its reason, and, with `all_answers`, what works."""
     table = Table("from", "to", "", "what the sender sees", "why", box=None, padding=(0, 1))
-    senders: dict[tuple[tuple[IPv4Network, ...], str, str, str], list[str]] = {}
+    senders: dict[tuple[tuple[Network, ...], str, str, str], list[str]] = {}
     for cell in found.cells:
         if all_answers or cell.answer != "reply" or cell.limit is not None:
             senders.setdefault((tuple(cell.addresses), cell.answer, cell.outcome, _why(cell)), []).append(cell.source)
@@ -122,15 +123,16 @@ def difference_table(found: Sequence[Difference], *, still_broken: bool = False)
     """Return what a change alters, the losses first; with `still_broken` also what was lost before and is lost in the same way."""
     if not found:
         return Text("nothing that is sent by anyone fares differently, and nothing is lost")
-    targets: dict[tuple[str, str, str, str], list[IPv4Network]] = {}
+    targets: dict[tuple[str, str, str, str, int], list[Network]] = {}
     for one in found:
         if still_broken or one.change != "still broken":
             before = "answered" if one.change == "newly lost" else one.before
             after = "answered" if one.change == "newly reachable" else "the same" if one.change == "still broken" else one.after
-            targets.setdefault((one.change, before, after, one.source), []).extend(one.addresses)
-    senders: dict[tuple[str, str, str, tuple[IPv4Network, ...]], list[str]] = {}
-    for (change, before, after, source), networks in targets.items():
-        senders.setdefault((change, before, after, tuple(collapse_addresses(networks))), []).append(source)
+            version = one.addresses[0].version
+            targets.setdefault((one.change, before, after, one.source, version), []).extend(one.addresses)
+    senders: dict[tuple[str, str, str, tuple[Network, ...]], list[str]] = {}
+    for (change, before, after, source, _), networks in targets.items():
+        senders.setdefault((change, before, after, join(networks)), []).append(source)
     table = Table("from", "to", "", "before", "after", box=None, padding=(0, 1))
     order = list(CHANGES)
     for (change, before, after, addresses), names in sorted(senders.items(), key=lambda row: order.index(row[0][0])):
@@ -195,6 +197,6 @@ def _because(subject: object) -> Iterator[Text]:
             yield Text(f"      put by {link.component}: {link.reason}{place}", "dim")
 
 
-def _networks(networks: Sequence[IPv4Network]) -> str:
+def _networks(networks: Sequence[Network]) -> str:
     shown = "\n".join(str(network) for network in networks[:SHOWN_NETWORKS])
     return shown + (f"\n... and {len(networks) - SHOWN_NETWORKS} more" if len(networks) > SHOWN_NETWORKS else "")

@@ -26,10 +26,11 @@ from lab.spec.changes import (
 )
 from lab.state import AddressEntry, FdbEntry, GroupMember, Link, Neighbour, NextHopObject, Provenance, Route, Rule, State, complete
 from lab.state.builder import NamespaceBuilder
-from lab.state.objects import Network
+from lab.state.objects import Address, Network
 from lab.state.state_builder import StateBuilder
 
 LiveChange = AnnounceChange | NftChange | ProcessChange | RunChange
+_ActionOnly = NftChange | ProcessChange | RunChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Live:
 def apply_changes(state: State, changes: Iterable[Ordered]) -> State:
     """Return the state with every change made that is data. Raises InputError, at the change's line, where one cannot be made."""
     for ordered in changes:
-        if not isinstance(ordered.change, LiveChange):
+        if not isinstance(ordered.change, _ActionOnly):
             state = _changed(state, ordered)
     return state
 
@@ -101,6 +102,8 @@ def _apply(builder: StateBuilder, name: str, change: AnyChange, why: Provenance)
                 namespace.remove_address(change.device, str(change.address))
         case NeighbourChange():
             _neighbour(namespace, change, why)
+        case AnnounceChange():
+            _forget_learned(builder, name, change.address)
         case FdbChange(action="append"):
             namespace.append_fdb(FdbEntry(change.device, change.mac, change.destination), why)
         case FdbChange():
@@ -155,6 +158,14 @@ def _device_towards(namespace: NamespaceBuilder, change: RouteChange) -> str:
     raise InputError(f"the next hop {change.via} is on no subnet of {namespace.name!r}", hint="name the device, or set `onlink`")
 
 
+def _forget_learned(builder: StateBuilder, announcer: str, address: Address) -> None:
+    """Drop what others have learned of an address that is announced: what they learn now is the kernel's business, not the state's."""
+    for name in builder:
+        if name != announcer:
+            namespace = builder[name]
+            namespace.neighbours = [n for n in namespace.neighbours if n.address != address or n.proxy or n.state == "permanent"]
+
+
 def _destination(change: RouteChange) -> Network:
     return ip_network("0.0.0.0/0") if change.to == "default" else change.to
 
@@ -205,6 +216,8 @@ def _neighbour(namespace: NamespaceBuilder, change: NeighbourChange, why: Proven
     if change.action == "replace":
         if change.mac is None:
             raise InputError("a neighbour entry needs its `mac`")
-        namespace.replace_neighbour(Neighbour(change.device, change.address, change.mac), why)
+        namespace.replace_neighbour(
+            Neighbour(change.device, change.address, change.mac, "reachable" if change.learned else "permanent"), why
+        )
     elif not namespace.delete_neighbour(change.device, str(change.address)):
         raise InputError(f"{namespace.name!r} has no neighbour {change.address} on {change.device!r}")

@@ -193,7 +193,7 @@ class AddressChange(Change):
 
 
 class NeighbourChange(Change):
-    """Sets or deletes a permanent neighbour entry."""
+    """Sets or deletes a neighbour entry."""
 
     action: Literal["replace", "delete"] = "replace"
     """What happens to the entry."""
@@ -203,6 +203,8 @@ class NeighbourChange(Change):
     """The neighbour's address."""
     mac: Mac | None = None
     """The neighbour's MAC address; `delete` needs none."""
+    learned: bool = False
+    """Whether it is like one that the kernel learned before, which an announcement or an answer replaces. By default it is permanent."""
 
     @model_validator(mode="after")
     def _has_a_mac(self) -> NeighbourChange:

@@ -33,6 +33,7 @@ Cause = Literal[
     "nat",
     "neighbour",
     "link-down",
+    "impaired",
     "no-carrier",
     "too-long-for-peer",
     "other-host",

@@ -16,7 +16,7 @@ from lab.forwarding import Dropped, Flow, Reason, trace
 from lab.forwarding.fib import Fib, Journal, Lookup
 from lab.forwarding.memory import Memory
 from lab.forwarding.reach.classes import Nesting, distinctions, nest, own_part, representative
-from lab.forwarding.reach.matrix import SPECIAL, answer_of, reason_of
+from lab.forwarding.reach.matrix import SPECIAL_4, answer_of, reason_of
 from lab.forwarding.reach.sizes import SizeLimit, size_limit
 from lab.forwarding.watched import WatchedNetwork
 from lab.state import Namespace, State, Table, Veth
@@ -115,7 +115,7 @@ class Survey:
         prefixes = dict.fromkeys(prefix for state in states for prefix in distinctions(state))
         wanted = {pair: None for state in states for pair in endpoints(state)}
         wanted |= dict.fromkeys(kinds)
-        self.nesting: Nesting = nest((*prefixes, *SPECIAL, *also, *(network for _, network in wanted)))
+        self.nesting: Nesting[IPv4Network] = nest((*prefixes, *SPECIAL_4, *also, *(network for _, network in wanted)))
         numbers = self.nesting.numbers()
         self._numbers: dict[Kind, list[int]] = {ICMP: [n for n in range(len(self.nesting.prefixes)) if self._can_be_asked(n)]}
         for kind, network in wanted:
@@ -126,7 +126,7 @@ class Survey:
 
     def _can_be_asked(self, number: int) -> bool:
         prefix = self.nesting.prefixes[number]
-        special = any(prefix.subnet_of(one) for one in SPECIAL)
+        special = any(prefix.subnet_of(one) for one in SPECIAL_4)
         return not special and representative(self.nesting, number) is not None
 
     @property
@@ -141,7 +141,7 @@ class Survey:
     def address(self, key: Key) -> IPv4Address:
         """Return one of the addresses of a question: the one that is asked about for all."""
         found = representative(self.nesting, key.number)
-        assert found is not None
+        assert isinstance(found, IPv4Address)
         return found
 
     def addresses(self, key: Key) -> tuple[IPv4Network, ...]:

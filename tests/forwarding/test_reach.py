@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
 
@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.forwarding import Dropped, Flow, Network, Reason, Unknown, trace
-from lab.forwarding.reach import difference, reach
+from lab.forwarding.reach import difference, reach, versions
 from lab.forwarding.reach.classes import distinctions, join, nest, own_part, representative
 from lab.forwarding.reach.fast import FastReach, Fate, compile_reach, host_pairs
 from lab.state import AddressEntry, Link, Loopback, Route, State, StateBuilder, complete
+from tests.forwarding import six
 
 PREFIXES = st.builds(lambda address, length: IPv4Network((address, length), strict=False), st.integers(0, 0xFFFFFFFF), st.integers(0, 32))
 
@@ -251,3 +252,74 @@ def test_a_way_that_swallows_long_packets_is_told_from_one_that_says_so(row: Any
 
 def test_what_takes_as_much_as_the_senders_own_link_has_no_limit(row: Any) -> None:
     assert reach(row.state, sources=["a"], sizes=True).limited == ()
+
+
+# -- IPv6 ----------------------------------------------------------------------------------------------------------
+
+SIX = Flow("", IPv6Address(0))
+PREFIXES_6 = st.builds(
+    lambda address, length: IPv6Network((address, length), strict=False), st.integers(0, 2**128 - 1), st.integers(0, 128)
+)
+
+
+@given(st.lists(PREFIXES_6, max_size=30))
+def test_nested_prefixes_of_ipv6_cut_their_address_space_into_pieces_too(prefixes: list[IPv6Network]) -> None:
+    nesting = nest(prefixes, 6)
+    parts = [part for number in range(len(nesting.prefixes)) for part in own_part(nesting, number)]
+    assert sum(part.num_addresses for part in parts) == 2**128
+    assert join(parts) == (IPv6Network("::/0"),)
+
+
+def blackholed() -> State:
+    """The network of IPv6, whose router has a blackhole and a prohibit route."""
+    return six.network(router_routes=[six.route("2001:db8:9::/48", type="blackhole"), six.route("2001:db8:9:4::/64", type="prohibit")])
+
+
+def test_the_matrix_of_ipv6_tells_what_a_namespace_experiences() -> None:
+    found = reach(blackholed(), sources=["a"], flow=SIX)
+    assert found.cell("a", six.B).answer == "reply"
+    assert found.cell("a", IPv6Address("2001:db8:9:1::1")).outcome == "silence"
+    assert found.cell("a", IPv6Address("2001:db8:9:4::7")).outcome == "error: administratively prohibited from 2001:db8:1::1"
+    assert "no route" in found.cell("a", IPv6Address("2001:db8:77::1")).reason
+
+
+def test_every_address_of_ipv6_is_in_exactly_one_cell_of_a_row() -> None:
+    parts = [part for cell in reach(blackholed(), sources=["a"], flow=SIX).of("a") for part in cell.addresses]
+    assert sum(part.num_addresses for part in parts) == sum(part.num_addresses for part in join(parts))
+    special = sum(IPv6Network(text).num_addresses for text in ("::/127", "fe80::/10", "ff00::/8"))
+    assert sum(part.num_addresses for part in parts) == 2**128 - special
+
+
+def test_a_cell_of_ipv6_says_of_each_address_what_a_trace_of_it_says() -> None:
+    state = blackholed()
+    random = Random(3)
+    for cell in reach(state, sources=["a", "b"], flow=SIX).cells:
+        for part in random.sample(cell.addresses, min(3, len(cell.addresses))):
+            address = part[random.randrange(part.num_addresses)]
+            kind = trace(Network(state), Flow(cell.source, address)).outcome.kind
+            assert (kind == "reply") == (cell.answer == "reply"), (cell, address)
+            assert (kind == "unknown") == (cell.answer == "unknown"), (cell, address)
+
+
+def test_only_those_who_speak_ipv6_are_asked_about_it() -> None:
+    assert versions(blackholed()) == (4, 6)
+    assert {cell.source for cell in reach(blackholed(), flow=SIX).cells} == {"a", "r", "b"}
+
+
+def test_nobody_speaks_ipv6_with_a_link_local_address_alone(row: Any) -> None:
+    assert versions(row.state) == (4,)
+    assert reach(row.state, flow=SIX).cells == ()
+
+
+def test_the_text_for_a_class_names_no_single_address_of_it() -> None:
+    cells = reach(blackholed(), sources=["a"], flow=SIX).of("a")
+    (on_link,) = [cell for cell in cells if cell.reason and IPv6Network("2001:db8:1::4/126") in cell.addresses]
+    assert "its solicited-node group" in on_link.reason
+    assert "the receiver does not answer" in on_link.reason
+
+
+def test_a_difference_of_ipv6() -> None:
+    before, after = six.network(), six.network(router_routes=[six.route("2001:db8:2::2/128", type="blackhole")])
+    (lost,) = [one for one in difference(before, after, flow=SIX) if one.change == "newly lost" and one.source == "a"]
+    assert lost.addresses == (IPv6Network("2001:db8:2::2/128"),)
+    assert {one.change for one in difference(before, after)} == {"still broken"}

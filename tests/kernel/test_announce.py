@@ -12,7 +12,7 @@ from lab.errors import InputError
 from lab.kernel.announce import announce
 from lab.kernel.engine import Engine
 from lab.kernel.sandbox import Sandbox
-from lab.state import LO, AddressEntry, Bridge, BridgePort, Link, Namespace, State, Veth, complete
+from lab.state import LO, AddressEntry, Bridge, BridgePort, Link, Namespace, Neighbour, State, Veth, complete
 
 pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("sandbox", ["root", "ordinary user"], indirect=True)]
 VIP, VIP6 = IPv4Address("10.0.0.100"), IPv6Address("2001:db8::100")
@@ -99,3 +99,18 @@ def test_a_device_that_is_not_there_or_down_cannot_announce(sandbox: Sandbox) ->
         for device in ("eth0", "eth1"):
             with pytest.raises(InputError, match=f"new:{device} cannot announce 10.0.0.100"):
                 announce(sandbox, "new", device, VIP)
+
+
+def test_what_was_learned_is_forgotten_between_phases_unless_it_is_stated(sandbox: Sandbox) -> None:
+    state = lan()
+    entry = Neighbour("eth0", VIP, MACS["old"], "reachable")
+    stating = replace(state["router"], neighbours=(entry,))
+    with Engine(sandbox) as engine:
+        engine.apply(replace(state, namespaces={**state.namespaces, "router": stating}))
+        learn(sandbox, VIP6, "old")
+        engine.flush()
+        assert (known(sandbox, VIP), known(sandbox, VIP6)) == (f"{MACS['old']} REACHABLE", "")
+        engine.apply(state)
+        assert known(sandbox, VIP) == f"{MACS['old']} REACHABLE", "what the kernel has learned is left alone"
+        engine.flush()
+        assert known(sandbox, VIP) == ""

@@ -11,7 +11,7 @@ from lab.scenario.changes import Ordered, apply_changes, live_changes
 from lab.scenario.phases import Stage, compile_stage, live, stages
 from lab.spec import open_scenario
 from lab.spec.changes import ChangeItem
-from lab.state import Namespace, Route, State, difference
+from lab.state import BridgePort, Impairment, Namespace, Route, State, difference
 from tests.scenario.outcomes import cast
 
 LINE = Place("scenario.yaml", 7)
@@ -162,3 +162,37 @@ class TestStages:
         assert len(action.on) == 6
         assert action.place.file.endswith("flagship-variants.yaml")
         assert compile_stage(topology, scenario, stage)["c1-w1"].sysctl("net/ipv4/conf/all/rp_filter") == "1"
+
+
+class TestLinksAndLayerTwo:
+    def test_an_impairment_takes_the_place_of_the_one_before(self) -> None:
+        first = {"impairment": {"on": ["c1-w1"], "device": "eth0", "loss": 12.345, "rate": 64}}
+        second = {"impairment": {"on": ["c1-w1"], "device": "eth0", "corruption": 0.01, "delay": 7}}
+        healed = {"impairment": {"on": ["c1-w1"], "device": "eth0"}}
+        link = changed(first)["c1-w1"].link("eth0")
+        assert link is not None
+        assert (link.impairment, link.provenance.place) == (Impairment(loss=1234, rate=64), LINE)
+        assert changed(first, second)["c1-w1"].link("eth0").impairment == Impairment(corruption=1, delay=7)  # type: ignore[union-attr]
+        assert changed(first, healed)["c1-w1"].link("eth0").impairment is None  # type: ignore[union-attr]
+
+    def test_a_port_keeps_what_is_not_said_of_it(self) -> None:
+        entries = [{"link": {"on": ["sw-site-1"], "device": "c1-w1", "port": port}} for port in ({"isolated": True}, {"flood": False})]
+        link = changed(*entries)["sw-site-1"].link("c1-w1")
+        assert link is not None
+        assert link.port == BridgePort(isolated=True, flood=False)
+
+    def test_what_is_no_port_has_no_settings_of_one(self) -> None:
+        with pytest.raises(InputError, match="'eth0' is no port of a bridge in 'c1-w1'"):
+            changed({"link": {"on": ["c1-w1"], "device": "eth0", "port": {"isolated": True}}})
+
+    def test_an_announcement_makes_others_forget_what_they_learned_and_nothing_else(self) -> None:
+        entry = {"on": ["c1-gw"], "device": "eth0", "address": "172.18.1.99", "mac": "02:00:5e:10:00:63"}
+        stated, learned = ({"neighbour": {**entry, **more}} for more in ({}, {"learned": True, "address": "172.18.1.98"}))
+        announced = [{"announce": {"on": ["c1-w1"], "device": "eth0", "address": f"172.18.1.{number}"}} for number in (98, 99)]
+
+        def known(state: State) -> dict[str, str]:
+            return {str(n.address): n.state for n in state["c1-gw"].neighbours if n.device == "eth0"}
+
+        assert known(changed(stated, learned)) == {"172.18.1.99": "permanent", "172.18.1.98": "reachable"}
+        assert known(changed(stated, learned, *announced)) == {"172.18.1.99": "permanent"}
+        assert [live.on for live in live_changes(map(ordered, announced))] == [("c1-w1",), ("c1-w1",)]

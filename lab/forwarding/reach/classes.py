@@ -2,39 +2,46 @@
 
 Prefixes are nested or disjoint, so P of them cut the address space into at most P + 1 classes: an address is decided by the
 longest prefix that covers it. One sweep over the sorted prefixes gives each its parent, and the part of it that is its own.
+IPv4 and IPv6 are two address spaces: what is nested, joined or told apart here is of one version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
+from typing import Generic, Literal, TypeVar, cast, overload
 
 from lab.state import Namespace, State
 from lab.state.nft import Range
+from lab.state.objects import Address, Network
 
-EVERYTHING = IPv4Network("0.0.0.0/0")
+P = TypeVar("P", bound=Network)
+"""Prefixes of one version of IP."""
+
+EVERYTHING: Mapping[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+"""The whole address space of each version."""
 
 
 @dataclass(frozen=True, slots=True)
-class Nesting:
+class Nesting(Generic[P]):
     """Prefixes in order, each before those inside it, the whole address space first."""
 
-    prefixes: tuple[IPv4Network, ...]
+    prefixes: tuple[P, ...]
     parents: tuple[int, ...]
     """The number of the smallest prefix around each; the first is its own parent."""
     depths: tuple[int, ...]
     ends: tuple[int, ...]
     """For each the number behind the last prefix inside it: a prefix and all inside it are a slice."""
 
-    def numbers(self) -> dict[IPv4Network, int]:
+    def numbers(self) -> dict[P, int]:
         """Return the number of each prefix."""
         return {prefix: number for number, prefix in enumerate(self.prefixes)}
 
 
-def nest(prefixes: Iterable[IPv4Network]) -> Nesting:
-    """Sort prefixes and find out what lies in what."""
-    ordered = sorted({EVERYTHING, *prefixes}, key=lambda prefix: (int(prefix.network_address), prefix.prefixlen))
+def nest(prefixes: Iterable[P], version: Literal[4, 6] = 4) -> Nesting[P]:
+    """Sort prefixes of one version of IP and find out what lies in what."""
+    ordered = sorted({cast(P, EVERYTHING[version]), *prefixes}, key=lambda prefix: (int(prefix.network_address), prefix.prefixlen))
     lasts = [int(prefix.broadcast_address) for prefix in ordered]
     parents, depths, ends = [0] * len(ordered), [0] * len(ordered), [0] * len(ordered)
     open_ones: list[int] = []
@@ -51,21 +58,21 @@ def nest(prefixes: Iterable[IPv4Network]) -> Nesting:
     return Nesting(tuple(ordered), tuple(parents), tuple(depths), tuple(ends))
 
 
-def own_part(nesting: Nesting, number: int) -> tuple[IPv4Network, ...]:
+def own_part(nesting: Nesting[P], number: int) -> tuple[P, ...]:
     """Return the addresses of a prefix that no prefix inside it covers, as the fewest CIDRs."""
     prefix = nesting.prefixes[number]
     position, last = int(prefix.network_address), int(prefix.broadcast_address)
-    found: list[IPv4Network] = []
+    found: list[P] = []
     child = number + 1
     while child < nesting.ends[number]:
         inner = nesting.prefixes[child]
-        found += _between(position, int(inner.network_address) - 1)
+        found += _between(position, int(inner.network_address) - 1, prefix)
         position = int(inner.broadcast_address) + 1
         child = nesting.ends[child]
-    return (*found, *_between(position, last))
+    return (*found, *_between(position, last, prefix))
 
 
-def representative(nesting: Nesting, number: int) -> IPv4Address | None:
+def representative(nesting: Nesting[P], number: int) -> Address | None:
     """Return an address of a prefix's own part, not its first where there is another; None where nothing is left of it."""
     position = int(nesting.prefixes[number].network_address)
     last = int(nesting.prefixes[number].broadcast_address)
@@ -76,49 +83,71 @@ def representative(nesting: Nesting, number: int) -> IPv4Address | None:
             break
         position = int(inner.broadcast_address) + 1
         child = nesting.ends[child]
-    return None if position > last else IPv4Address(position)
+    return None if position > last else address_of(position, nesting.prefixes[number].version)
 
 
-def join(parts: Iterable[IPv4Network]) -> tuple[IPv4Network, ...]:
+def join(parts: Iterable[P]) -> tuple[P, ...]:
     """Return the fewest CIDRs that cover exactly the same addresses."""
     spans: list[tuple[int, int]] = []
-    for part in sorted(parts):
+    ordered = sorted(parts, key=int_of)
+    for part in ordered:
         first, last = int(part.network_address), int(part.broadcast_address)
         if spans and first <= spans[-1][1] + 1:
             spans[-1] = (spans[-1][0], max(spans[-1][1], last))
         else:
             spans.append((first, last))
-    return tuple(cidr for first, last in spans for cidr in _between(first, last))
+    return tuple(cidr for first, last in spans for cidr in _between(first, last, ordered[0]))
 
 
-def _between(first: int, last: int) -> list[IPv4Network]:
-    return [] if first > last else list(summarize_address_range(IPv4Address(first), IPv4Address(last)))
+def int_of(network: Network) -> tuple[int, int]:
+    """Return what networks of one version are sorted by."""
+    return int(network.network_address), network.prefixlen
 
 
-def distinctions(state: State) -> tuple[IPv4Network, ...]:
-    """Return every prefix by which something in a state tells addresses apart: routes, rules, addresses, rule sets, tunnels."""
-    return tuple(dict.fromkeys(prefix for namespace in state for prefix in _prefixes_of(namespace)))
+def address_of(number: int, version: int) -> Address:
+    """Return the address of a number."""
+    return IPv4Address(number) if version == 4 else IPv6Address(number)
 
 
-def _prefixes_of(namespace: Namespace) -> Iterator[IPv4Network]:
+def _between(first: int, last: int, like: P) -> list[P]:
+    """The CIDRs of a span of addresses of the version of a prefix."""
+    if first > last:
+        return []
+    if isinstance(like, IPv4Network):
+        return cast(list[P], list(summarize_address_range(IPv4Address(first), IPv4Address(last))))
+    return cast(list[P], list(summarize_address_range(IPv6Address(first), IPv6Address(last))))
+
+
+@overload
+def distinctions(state: State) -> tuple[IPv4Network, ...]: ...
+@overload
+def distinctions(state: State, version: Literal[4, 6]) -> tuple[Network, ...]: ...
+
+
+def distinctions(state: State, version: Literal[4, 6] = 4) -> tuple[Network, ...]:
+    """Return every prefix of a version by which a state tells addresses apart: those of routes, rules, addresses, rule sets, tunnels."""
+    return tuple(dict.fromkeys(p for namespace in state for p in _prefixes_of(namespace) if p.version == version))
+
+
+def _prefixes_of(namespace: Namespace) -> Iterator[Network]:
     yield from _prefixes_in(
         (namespace.routes, namespace.rules, namespace.addresses, namespace.neighbours, namespace.fdb, namespace.links, namespace.tables)
     )
     yield from _prefixes_in(tuple(listener.address for listener in namespace.listeners))
 
 
-def _prefixes_in(value: object) -> Iterator[IPv4Network]:
-    if isinstance(value, IPv4Network):
+def _prefixes_in(value: object) -> Iterator[Network]:
+    if isinstance(value, IPv4Network | IPv6Network):
         yield value
-    elif isinstance(value, IPv4Address):
+    elif isinstance(value, IPv4Address | IPv6Address):
         # An interface is an address too; its network counts as well.
-        yield IPv4Network(int(value))
+        yield IPv4Network(int(value)) if value.version == 4 else IPv6Network(int(value))
         network = getattr(value, "network", None)
-        if isinstance(network, IPv4Network):
+        if isinstance(network, IPv4Network | IPv6Network):
             yield network
     elif isinstance(value, Range):
-        if isinstance(value.first, IPv4Address) and isinstance(value.last, IPv4Address):
-            yield from summarize_address_range(value.first, value.last)
+        if isinstance(value.first, IPv4Address | IPv6Address) and isinstance(value.last, IPv4Address | IPv6Address):
+            yield from _between(int(value.first), int(value.last), EVERYTHING[value.first.version])
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for item in value:
             yield from _prefixes_in(item)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import Literal
 
 from lab.forwarding.flow import Flow
 from lab.forwarding.network import Network
 from lab.forwarding.reach.classes import distinctions, join
-from lab.forwarding.reach.matrix import Cell, Reach, reach
+from lab.forwarding.reach.matrix import Cell, Reach, reach, speaks
 from lab.state import State
+from lab.state.objects import Network as Prefix
 
 Change = Literal["newly reachable", "newly lost", "path changed", "still broken", "other loss"]
 """``other loss``: lost before and after, for another reason or with another symptom."""
@@ -21,7 +21,7 @@ class Difference:
     """What changes for one namespace and one set of addresses."""
 
     source: str
-    addresses: tuple[IPv4Network, ...]
+    addresses: tuple[Prefix, ...]
     change: Change
     before: str
     after: str
@@ -30,19 +30,21 @@ class Difference:
 def difference(before: State | Network, after: State | Network, *, flow: Flow | None = None) -> tuple[Difference, ...]:
     """Compare two networks, packet class by packet class, for the namespaces both have.
 
-    Addresses are told apart wherever either of the two tells them apart, so the sets are exact.
+    The version of the flow's destination says whether IPv4 or IPv6 is compared. Addresses are told apart wherever either of the two tells
+    them apart, so the sets are exact.
     """
     old = before if isinstance(before, Network) else Network(before)
     new = after if isinstance(after, Network) else Network(after)
-    prefixes = (*distinctions(old.state), *distinctions(new.state))
-    names = [n.name for n in new.state if n.name in old.state.namespaces and new.node(n.name).own_addresses]
+    version: Literal[4, 6] = 4 if flow is None else flow.destination.version
+    prefixes = (*distinctions(old.state, version), *distinctions(new.state, version))
+    names = [n.name for n in new.state if n.name in old.state.namespaces and speaks(new, n.name, version)]
     was = reach(old, sources=names, flow=flow, also=prefixes)
     is_now = reach(new, sources=names, flow=flow, also=prefixes)
     return tuple(found for name in names for found in _row(name, was, is_now))
 
 
 def _row(name: str, was: Reach, is_now: Reach) -> list[Difference]:
-    groups: dict[tuple[Change, str, str], list[IPv4Network]] = {}
+    groups: dict[tuple[Change, str, str], list[Prefix]] = {}
     later = is_now.of(name)
     for cell in was.of(name):
         for other in later:
@@ -70,7 +72,7 @@ def _say(cell: Cell) -> str:
     return f"{cell.outcome}; {cell.reason}" if cell.reason else cell.outcome
 
 
-def _shared(first: tuple[IPv4Network, ...], second: tuple[IPv4Network, ...]) -> list[IPv4Network]:
+def _shared(first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> list[Prefix]:
     """Return the addresses in both; of two CIDRs that overlap one is inside the other."""
     found = []
     for one in first:

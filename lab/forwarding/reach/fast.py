@@ -67,7 +67,7 @@ class FastReach:
     """
 
     names: tuple[str, ...]
-    nesting: Nesting
+    nesting: Nesting[IPv4Network]
     numbers: dict[IPv4Network, int]
     """The class of each prefix."""
     starts: tuple[int, ...]
@@ -186,7 +186,9 @@ def _code(node: Node, way: tuple[str, int], nodes: list[Node], ports: Ports) -> 
     return port if far >= 0 and way[1] in nodes[ports.namespace[far]].own_addresses else Fate.NO_NEIGHBOUR
 
 
-def _answer_on_link(own: Codes, nesting: Nesting, numbers: dict[IPv4Network, int], prefix: int, port: int, other: Node) -> None:
+def _answer_on_link(
+    own: Codes, nesting: Nesting[IPv4Network], numbers: dict[IPv4Network, int], prefix: int, port: int, other: Node
+) -> None:
     """On a link itself, what the other end has is answered for, and nothing else."""
     for address in other.own_addresses:
         host = numbers.get(IPv4Network(address))
@@ -194,7 +196,7 @@ def _answer_on_link(own: Codes, nesting: Nesting, numbers: dict[IPv4Network, int
             own[host] = port
 
 
-def _decided_by(own: Codes, nesting: Nesting, number: int) -> int:
+def _decided_by(own: Codes, nesting: Nesting[IPv4Network], number: int) -> int:
     """Return the prefix whose route decides about a prefix in one namespace."""
     while own[number] == _INHERIT:
         number = nesting.parents[number]
@@ -231,7 +233,7 @@ def _ports(nodes: list[Node]) -> Ports:
     return Ports(numbers, namespace, peer, modes == 1, modes == 2)
 
 
-def _inherit(out: Codes, own: Codes, nesting: Nesting, rows: slice) -> None:
+def _inherit(out: Codes, own: Codes, nesting: Nesting[IPv4Network], rows: slice) -> None:
     """Fill `out` for some classes: own routes, else what is done with the prefix around."""
     depths = np.array(nesting.depths[rows])
     parents = np.array(nesting.parents)

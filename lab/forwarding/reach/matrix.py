@@ -7,9 +7,9 @@ translation, tunnels and the way back all count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from lab.forwarding.conversation import Conversation, trace
@@ -20,12 +20,18 @@ from lab.forwarding.reach.classes import Nesting, distinctions, join, nest, own_
 from lab.forwarding.reach.sizes import SizeLimit, size_limit
 from lab.forwarding.results import Dropped, Trace
 from lab.state import State
+from lab.state.objects import Address
+from lab.state.objects import Network as Prefix
 
 Answer = Literal["reply", "one-way", "lost", "depends", "unknown"]
 """``one-way``: the question arrives, the answer does not come home. ``depends``: on what is left to chance."""
 
-SPECIAL = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
-"""Addresses that no packet on a wire has as destination."""
+SPECIAL_4 = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
+SPECIAL_6 = (IPv6Network("::/127"), IPv6Network("fe80::/10"), IPv6Network("ff00::/8"))
+SOLICITED = IPv6Network("ff02::1:ff00:0/104")
+SPECIAL: Mapping[int, tuple[Prefix, ...]] = {4: SPECIAL_4, 6: SPECIAL_6}
+"""Addresses that are nobody's to ask about, by version of IP: unspecified, loopback, multicast; those of IPv6 that mean something on a
+link alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Cell:
     """What one namespace experiences with one set of addresses."""
 
     source: str
-    addresses: tuple[IPv4Network, ...]
+    addresses: tuple[Prefix, ...]
     answer: Answer
     outcome: str
     """What the sender notices."""
@@ -76,7 +82,7 @@ class Reach:
         """Return who has answers up to some size only; nothing where `sizes` was not asked for."""
         return tuple(cell for cell in self.cells if cell.limit is not None)
 
-    def cell(self, source: str, address: IPv4Address) -> Cell:
+    def cell(self, source: str, address: Address) -> Cell:
         """Return what a namespace experiences with an address. KeyError for one no packet can have."""
         for cell in self.of(source):
             if any(address in part for part in cell.addresses):
@@ -88,39 +94,61 @@ def reach(
     where: State | Network,
     *,
     sources: Iterable[str] | None = None,
-    within: Iterable[IPv4Network] = (),
+    within: Iterable[Prefix] = (),
     flow: Flow | None = None,
-    also: Iterable[IPv4Network] = (),
+    also: Iterable[Prefix] = (),
     sizes: bool = False,
 ) -> Reach:
     """Ask every source about every class of addresses.
 
-    `within` limits the addresses to exactly those, `flow` is the kind of packet (its source and destination are replaced), `also` names
-    prefixes that are to be told apart besides those the network tells apart. `sizes` asks of whatever is answered up to which
-    size that holds.
+    `within` limits the addresses to exactly those, `flow` is the kind of packet (source and destination are replaced; the version of the
+    latter says whether IPv4 or IPv6 is asked about), `also` names prefixes that are to be told apart besides those the network tells apart.
+    `sizes` asks of whatever is answered up to which size that holds.
     """
     network = where if isinstance(where, Network) else Network(where)
     wanted = tuple(within)
-    nesting = nest((*distinctions(network.state), *SPECIAL, *also, *wanted))
-    numbers = [number for number in range(len(nesting.prefixes)) if _is_wanted(nesting, number, wanted)]
     kind = flow or Flow("", IPv4Address(0))
-    names = tuple(sources) if sources is not None else tuple(n.name for n in network.state if network.node(n.name).own_addresses)
+    version: Literal[4, 6] = kind.destination.version
+    nesting: Nesting[Prefix] = nest((*distinctions(network.state, version), *SPECIAL[version], *also, *wanted), version)
+    numbers = [number for number in range(len(nesting.prefixes)) if _is_wanted(nesting, number, wanted)]
+    names = tuple(sources) if sources is not None else tuple(n.name for n in network.state if speaks(network, n.name, version))
     return Reach(tuple(cell for name in names for cell in _row(network, nesting, numbers, name, kind, sizes=sizes)))
 
 
-def _is_wanted(nesting: Nesting, number: int, within: tuple[IPv4Network, ...]) -> bool:
+def versions(*states: State) -> tuple[Literal[4, 6], ...]:
+    """Return the versions of IP that a network speaks: IPv6 where somebody has an address of it that means something beyond its link."""
+    networks = [Network(state) for state in states]
+    six = any(speaks(network, name, 6) for network in networks for name in network.state.namespaces)
+    return (4, 6) if six else (4,)
+
+
+def speaks(network: Network, name: str, version: int) -> bool:
+    """Whether a namespace has an address of a version of IP, of IPv6 one that means something beyond its link."""
+    node = network.node(name)
+    if version == 4:
+        return bool(node.own_addresses)
+    return any(not _is_special(IPv6Network(address)) for address in node.own_addresses6)
+
+
+def _is_wanted(nesting: Nesting[Prefix], number: int, within: tuple[Prefix, ...]) -> bool:
     prefix = nesting.prefixes[number]
-    if any(prefix.subnet_of(special) for special in SPECIAL):
-        return False
-    return not within or any(prefix.subnet_of(part) for part in within)
+    return not _is_special(prefix) and (not within or any(_is_inside(prefix, part) for part in within))
+
+
+def _is_special(prefix: Prefix) -> bool:
+    return any(_is_inside(prefix, special) for special in SPECIAL[prefix.version])
+
+
+def _is_inside(prefix: Prefix, other: Prefix) -> bool:
+    return prefix.version == other.version and prefix.prefixlen >= other.prefixlen and prefix.network_address in other
 
 
 Key = tuple[Answer, str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], SizeLimit | None]
 """What the addresses of a cell have in common: its fields from `answer` on."""
 
 
-def _row(network: Network, nesting: Nesting, numbers: list[int], name: str, kind: Flow, *, sizes: bool) -> list[Cell]:
-    groups: dict[Key, list[IPv4Network]] = {}
+def _row(network: Network, nesting: Nesting[Prefix], numbers: list[int], name: str, kind: Flow, *, sizes: bool) -> list[Cell]:
+    groups: dict[Key, list[Prefix]] = {}
     limits: dict[tuple[object, ...], SizeLimit | None] = {}
     for number in numbers:
         address = representative(nesting, number)
@@ -143,14 +171,20 @@ def _lots(conversation: Conversation) -> tuple[str, ...]:
     return tuple(dict.fromkeys(", ".join(f"{choice.what}: {choice.meaning}" for choice in world.choices) for world in lost))
 
 
-def _limit_without(limit: SizeLimit | None, address: IPv4Address) -> SizeLimit | None:
+def _limit_without(limit: SizeLimit | None, address: Address) -> SizeLimit | None:
     return None if limit is None else replace(limit, beyond=_without(limit.beyond, address))
 
 
-def _without(text: str, address: IPv4Address) -> str:
+def _without(text: str, address: Address) -> str:
     """Put no single address into the text for a whole class."""
-    own = rf"(?<![\d.]){re.escape(str(address))}"
-    return re.sub(rf"{own}(?![\d/]|\.\d)", "the receiver", re.sub(rf"{own}/32(?!\d)", "its own /32", text))
+    if isinstance(address, IPv6Address):
+        group = IPv6Address(int(SOLICITED.network_address) | int(address) & 0xFFFFFF)  # RFC 4291, 2.7.1
+        text = text.replace(str(group), "its solicited-node group")
+        own, after = rf"(?<![0-9a-f:]){re.escape(str(address))}", r"(?![0-9a-f/]|:[0-9a-f:])"
+    else:
+        own, after = rf"(?<![\d.]){re.escape(str(address))}", r"(?![\d/]|\.\d)"
+    alone = f"/{address.max_prefixlen}"
+    return re.sub(own + after, "the receiver", re.sub(rf"{own}{alone}(?!\d)", f"its own {alone}", text))
 
 
 def answer_of(conversation: Conversation) -> Answer:
