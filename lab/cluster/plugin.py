@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.cluster.bgp import speakers
 from lab.cluster.bridged import node as bridged
 from lab.cluster.calico import felix
 from lab.cluster.emulation import Emulation
@@ -20,6 +21,8 @@ def sync(lab: Emulation, cluster: ClusterFacts) -> None:
     """Bring the nodes of a cluster in line with its API server's objects. Plug-ins with bridges follow none."""
     if cluster.calico:
         felix.sync(lab, cluster)
+    if cluster.spec.cni.bgp is not None:
+        speakers.sync(lab)
 
 
 def resync(lab: Emulation, cluster: ClusterFacts) -> None:

@@ -30,7 +30,7 @@ class Responsible:
     namespace: str
     kind: str
     """``route``, ``rule``, ``sysctl``, ``nft rule``, ``link``, ``address``, ``neighbour``, ``FDB entry``, ``listener``,
-    ``IPPool``, ``DNS zone``, ``variable``, ``tracked connection``."""
+    ``IPPool``, ``DNS zone``, ``variable``, ``tracked connection``, ``BGP speaker``."""
     text: str
     provenance: Provenance | None = None
     subject: object | None = None

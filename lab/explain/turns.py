@@ -15,6 +15,7 @@ from typing import Final
 from lab.explain.explanation import Responsible, Turn
 from lab.explain.objects import missing, responsible
 from lab.explain.ranges import overlay_range
+from lab.explain.told import explain_untold
 from lab.explain.translation import changed_sources, one_way
 from lab.forwarding import Dropped, Flow, Hop, Network, Packet, Reason, Step, Trace, trace
 from lab.forwarding.packet import Address
@@ -48,6 +49,7 @@ def _astray(network: Network, flow: Flow, found: Trace) -> Turn | None:
         return None
     destination = _destination(falls[-1][1])
     unanswerable = one_way(network, found, destination) or next(filter(None, (_refused(network, *fall) for fall in falls)), None)
+    unanswerable = unanswerable or next(filter(None, (explain_untold(network, *fall, _destination(fall[1])) for fall in falls)), None)
     if unanswerable is not None:
         return unanswerable
     overlay = overlay_range(network.state, destination)

@@ -19,6 +19,7 @@ from lab.kernel.execution import execute
 from lab.kernel.flush import flush_connections, flush_neighbours, flush_routes
 from lab.kernel.handles import Handles, Namespaces
 from lab.kernel.impairments import realised
+from lab.kernel.learned import left_to_daemons
 from lab.kernel.netlink.neighbours import NDMSG, NUD_INCOMPLETE
 from lab.kernel.netlink.wire import AF_UNSPEC, RTM_GETNEIGH
 from lab.kernel.oracle import RouteAnswer, RouteQuery, route_get
@@ -62,20 +63,24 @@ class Engine:
         """The interface index of every link, by namespace and name."""
         return self._indexes
 
-    def plan_to(self, target: State) -> Plan:
+    def plan_to(self, target: State, *, daemons: bool = False) -> Plan:
         """What `apply` would do."""
         known = self._known if self._known is not None else self._read_known()
+        if daemons:
+            known, target = left_to_daemons(known, target), left_to_daemons(target, target)
         return plan(known, realised(target), self._indexes)
 
-    def apply(self, target: State) -> Plan:
+    def apply(self, target: State, *, daemons: bool = False) -> Plan:
         """Make the kernel hold `target` by doing the difference; returns what was done, which is nothing the second time.
+
+        `daemons`: the routing daemons of `target` run, or will, and what they learn is left to them.
 
         When it returns, links forward and addresses are at work. Raises InputError when the target contradicts itself or the kernel
         refuses an object of it, MachineError when the machine lacks something; then the next call reads what the kernel holds before it
         plans.
         """
         with _no_garbage_collection():
-            todo = self.plan_to(target)
+            todo = self.plan_to(target, daemons=daemons)
             for name in todo.removed_namespaces:
                 self._counters.forget(name)
             self._known = None

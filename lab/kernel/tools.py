@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from lab.errors import MachineError
@@ -17,6 +19,8 @@ class Tool:
     program: str
     package: str
     needed_for: str
+    with_daemon: bool = False
+    """Whether the package starts a daemon on the machine, so that only the program is taken out of it."""
 
 
 TOOLS: Final = (
@@ -24,6 +28,7 @@ TOOLS: Final = (
     Tool("nft", "nftables", "looking at a node's rule set, and literal `nft` commands in scenarios"),
     Tool("dnsmasq", "dnsmasq-base", "DNS servers in a lab"),
     Tool("tinyproxy", "tinyproxy-bin", "forward HTTP proxies in a lab"),
+    Tool("bird", "bird2", "routing daemons in a lab; without it, what they would learn is programmed", with_daemon=True),
     Tool("ping", "iputils-ping", "looking for oneself in `lab shell`"),
     Tool("tcpdump", "tcpdump", "looking for oneself in `lab shell`"),
     Tool("dig", "bind9-dnsutils", "looking for oneself in `lab shell`"),
@@ -35,11 +40,14 @@ TOOLS: Final = (
 
 _SYSTEM_DIRECTORIES: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
+_OWN_DIRECTORY: Final = str(Path(sys.prefix, "bin"))
+"""Where `./dev` puts programs whose packages would start a daemon."""
+
 
 def search_path() -> str:
-    """PATH with the directories of system programs, which an ordinary user's often lacks."""
+    """PATH with the directories of system programs, which an ordinary user's often lacks, and the lab's own."""
     own = [directory for directory in os.environ.get("PATH", os.defpath).split(os.pathsep) if directory]
-    return os.pathsep.join([*own, *(directory for directory in _SYSTEM_DIRECTORIES if directory not in own)])
+    return os.pathsep.join(dict.fromkeys((*own, *_SYSTEM_DIRECTORIES, _OWN_DIRECTORY)))
 
 
 def find_tool(program: str) -> str:
@@ -57,5 +65,8 @@ def is_missing(program: str) -> bool:
 
 def remedy(program: str) -> str:
     """What to do when `program` is missing."""
-    package = next((tool.package for tool in TOOLS if tool.program == program), None)
+    tool = next((tool for tool in TOOLS if tool.program == program), None)
+    package = tool.package if tool is not None else None
+    if tool is not None and tool.with_daemon:
+        return f"./dev setup: it takes the program out of the package {package}, which would start a daemon"
     return f"sudo apt-get install --no-install-recommends {package}" if package else f"install the package that has {program}"

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -60,16 +60,34 @@ class Services:
                 self.responder.silence(*key)
         wanted_programs = {(n.name, program.name): program for n in state for program in n.programs}
         for key, running in list(self._programs.items()):
-            if wanted_programs.get(key) != running.program or key in self._stopped or running.process.poll() is not None:
+            wanted = wanted_programs.get(key)
+            if key in self._stopped or running.process.poll() is not None:
                 self._end(key)
-        for key, wanted in wanted_listeners.items():
+            elif wanted is not None and wanted != running.program and _reads_again(running.program, wanted):
+                self._tell(running, wanted)
+                self._await_ready(key)
+            elif wanted != running.program:
+                self._end(key)
+        for key, listener in wanted_listeners.items():
             if key not in self._stopped:
-                self._listen(key[0], wanted, ipv6=any(entry.interface.version == 6 for entry in state[key[0]].addresses))
+                self._listen(key[0], listener, ipv6=any(entry.interface.version == 6 for entry in state[key[0]].addresses))
         started = [key for key in wanted_programs if key not in self._programs and key not in self._stopped]
         for key in started:
             self._begin(key, wanted_programs[key])
         for key in started:
             self._await_ready(key)
+
+    def retire(self, state: State) -> bool:
+        """End the routing daemons that `state` does not have, and return whether there were any: what they leave is nobody's then."""
+        wanted = {(namespace.name, program.name) for namespace in state for program in namespace.programs}
+        retired = [key for key, running in self._programs.items() if running.program.speaker is not None and key not in wanted]
+        for key in retired:
+            self._end(key)
+        return bool(retired)
+
+    def is_stopped(self, namespace: str, name: str) -> bool:
+        """Whether a listener or program was stopped and not started since."""
+        return (namespace, name) in self._stopped
 
     def stop(self, namespace: str, name: str) -> None:
         """Stop a listener or program; it stays down until `start`. Raises InputError when there is none of that name."""
@@ -128,19 +146,17 @@ class Services:
     def _begin(self, key: Key, program: Program) -> None:
         scratch = self.sandbox.scratch / "programs" / key[0] / key[1]
         scratch.mkdir(parents=True, exist_ok=True)
-
-        def filled(text: str) -> str:
-            return text.replace("{scratch}", str(scratch))
-
-        for name, text in program.files.items():
-            path = scratch / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(filled(text))
+        _write(program, scratch)
+        argv = [_filled(word, scratch) for word in program.argv]
         with (scratch / "output").open("wb") as output:
-            process = self.sandbox.spawn(
-                key[0], [filled(word) for word in program.argv], env=program.environment, stdout=output, stderr=subprocess.STDOUT
-            )
+            process = self.sandbox.spawn(key[0], argv, env=program.environment, stdout=output, stderr=subprocess.STDOUT)
         self._programs[key] = _Running(program, process, scratch)
+
+    def _tell(self, running: _Running, program: Program) -> None:
+        """Let a program that runs read files that have changed."""
+        running.program = program
+        _write(program, running.scratch)
+        running.process.send_signal(signal.SIGHUP)
 
     def _await_ready(self, key: Key) -> None:
         running = self._programs[key]
@@ -183,3 +199,20 @@ class Services:
             os.killpg(running.process.pid, signal.SIGKILL)
             running.process.wait()
         shutil.rmtree(running.scratch, ignore_errors=True)
+
+
+def _write(program: Program, scratch: Path) -> None:
+    for name, text in program.files.items():
+        path = scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_filled(text, scratch))
+
+
+def _filled(text: str, scratch: Path) -> str:
+    return text.replace("{scratch}", str(scratch))
+
+
+def _reads_again(runs: Program, wanted: Program) -> bool:
+    """Whether a program becomes another one by reading its files again: a routing daemon does, at SIGHUP."""
+    same = replace(runs, files=wanted.files, speaker=wanted.speaker, listens=wanted.listens)
+    return runs.speaker is not None and wanted.speaker is not None and same == wanted

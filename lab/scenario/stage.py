@@ -8,12 +8,15 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from lab.cluster.bgp import BIRD, speaking, ways, without_daemons
 from lab.errors import InputError, LabError, Place
 from lab.kernel.announce import announce
 from lab.kernel.engine import Engine
+from lab.kernel.learned import await_routes
 from lab.kernel.listening import with_listening
 from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
+from lab.kernel.tools import is_missing
 from lab.probe import Observer, Outcome, Prober, Request, Responder, Services, open_observer
 from lab.scenario.changes import Live
 from lab.scenario.counters import rule_counters
@@ -73,13 +76,19 @@ class RunningLab:
             self.mininet.prepare(state, self.engine)
         if self._prober is not None:
             self._prober.kept.forget(state.namespaces)
-        self.engine.apply(state)
+        daemons = not is_missing(BIRD)
+        if self.services.retire(state):
+            self.engine.refresh()
+        self.engine.apply(state, daemons=daemons)
         self.target = state
         self.services.start_all()
-        self.services.reconcile(state)
+        self.services.reconcile(state if daemons else without_daemons(state))
+        self._await_routes(state)
         for action in actions:
             for name in action.on:
                 self._act(name, action)
+        if any(isinstance(action.change, ProcessChange) for action in actions):
+            self._await_routes(state)
         if any(not isinstance(action.change, ProcessChange) for action in actions):
             self.engine.refresh()
         if not keep_connections:
@@ -127,6 +136,16 @@ class RunningLab:
     def program_log(self, namespace: str, program: str, file: str) -> str:
         """Return what a program has written to a file of its folder, empty when it does not run."""
         return self.services.read_file(namespace, program, file)
+
+    def _await_routes(self, state: State) -> None:
+        """Wait until the routing daemons that run have told each other everything.
+
+        What they have not learned when there is no more news (a firewall may be in their way), the kernel does not hold, and that counts.
+        """
+        speakers = speaking(state)
+        if speakers:
+            down = {name for name in speakers if self.services.is_stopped(name, BIRD)}
+            await_routes(self.sandbox, ways(speakers, down))
 
     def _watch(self, state: State) -> None:
         if self._observer is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.errors import InputError, Place
+from lab.spec.check_bgp import check_bgp
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling, overlap, overlaps, twice, within
 from lab.spec.load import Loaded
@@ -38,6 +39,7 @@ def check_cluster(loaded: Loaded[Topology], name: str) -> Mistakes:
     if cluster.dns_node is not None and cluster.dns_node not in cluster.nodes:
         yield dangling("node", cluster.dns_node, cluster.nodes, loaded.place(*path, "dns_node"), " in this cluster")
     yield from _dns(loaded, cluster, path)
+    yield from check_bgp(loaded, cluster, path)
     yield from _nodes(loaded, cluster, path)
     yield from _services(loaded, cluster, path)
     yield from _dual_stack(loaded, cluster, path)

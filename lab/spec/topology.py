@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from lab.spec.bgp import Bgp
 from lab.spec.links import Impairment, SegmentPort
 from lab.spec.values import (
     Address,
@@ -329,7 +330,7 @@ class Service(Model):
 
 
 _CNI_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "calico": frozenset({"mode", "block_size", "block_size6", "nat_outgoing", "nat_outgoing6", "strict_affinity", "api_server"}),
+    "calico": frozenset({"mode", "block_size", "block_size6", "nat_outgoing", "nat_outgoing6", "strict_affinity", "api_server", "bgp"}),
     "flannel": frozenset({"mode", "nat_outgoing", "hairpin", "mtu", "interface"}),
     "bridge": frozenset({"nat_outgoing", "hairpin", "mtu"}),
 }
@@ -358,6 +359,8 @@ class Cni(Model):
     """Calico: the same of IPv6 packets; off where nobody says so (CALICO_IPV6POOL_NAT_OUTGOING)."""
     strict_affinity: bool = True
     """Calico: whether no node uses addresses of another node's block. If not, a pod may ask for one: it is borrowed, a /32 leads to it."""
+    bgp: Bgp | None = None
+    """Calico without encapsulation: BGP, by which nodes learn of each other's pods. By default they know of them by themselves."""
     api_server: bool = True
     """Calico: whether the projectcalico.org/v3 API server runs, which Submariner needs to make IPPools."""
     hairpin: bool = True
@@ -375,6 +378,8 @@ class Cni(Model):
         modes = _CNI_MODES.get(self.plugin)
         if modes is not None and self.mode not in modes:
             raise ValueError(f"{self.plugin} has no mode {self.mode!r}: it is {', '.join(modes[:-1])} or {modes[-1]}")
+        if self.bgp is not None and self.mode != "none":
+            raise ValueError(f"`bgp` says nothing with `mode: {self.mode}`: it goes with `mode: none`")
         return self
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lab.state.bgp import BgpSpeaker
 from lab.state.control import ApiObject, LogLine
 from lab.state.nft import NftTable
 from lab.state.objects import Address, AddressEntry, FdbEntry, Link, Neighbour, NextHop, NextHopObject, Route, Rule, Table
@@ -38,7 +39,8 @@ class Program:
     """A program of the distribution that runs in a namespace: a DNS server, a proxy, a routing daemon.
 
     `files` are written to the program's private scratch folder before it starts; ``{scratch}`` in `argv` and in the files'
-    contents stands for that folder. `listens` are the sockets that must be bound before the program counts as ready.
+    contents stands for that folder. `listens` are the sockets that must be bound before the program counts as ready. A program with a
+    `speaker` is a routing daemon: it reads its files again at SIGHUP, and the routes of protocol bird in its namespace are its own.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Program:
     files: Mapping[str, str] = field(default_factory=dict)
     listens: tuple[tuple[Literal["tcp", "udp"], int], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    speaker: BgpSpeaker | None = None
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 

@@ -29,6 +29,7 @@ CURES = {("k8s-20475", "without-bridge-rules"), ("k8s-74839", "liberal")}
 """Phases that show another cure, so that what holds in them holds in a healthy network as well."""
 NAMED = {
     "calico-2457 broken": "route blackhole 10.96.0.0/23 in node-2",
+    "calico-3194 broken": "BGP speaker 172.18.0.1 AS 64512 with nobody in node-1",
     "calico-3246 broken": "route blackhole 10.192.79.128/26 in node-1",
     "calico-7183 broken": "IPPool default-ipv6-ippool in k8s-1",
     "calicoctl-2149 broken": "IPPool default-pool 192.168.0.0/16 in node-1",

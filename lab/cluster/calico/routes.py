@@ -71,7 +71,12 @@ def advertisement(node: NodeFacts, cluster: ClusterFacts) -> Advertisement:
 
 
 def _block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
-    """Yield the others' routes to a node's blocks and borrowed addresses: through the tunnel, or straight where the mode allows that."""
+    """Yield the others' routes to a node's blocks and borrowed addresses: through the tunnel, or straight where the mode allows that.
+
+    Where BGP is spoken, that tells them.
+    """
+    if cluster.spec.cni.bgp is not None:
+        return
     for block, why in (*_own_blocks(node), *_borrowed(node)):
         if cluster.spec.cni.mode == "vxlan":
             yield Route(block, via=node.tunnel, device=VXLAN_DEVICE, onlink=True, protocol=Protocol.BOOT, provenance=why)
