@@ -1,4 +1,7 @@
-"""The patterns that texts of a file keep to, and what a person calls them."""
+"""The patterns that texts of a file keep to, and what a person calls them.
+
+They are those of the schemas too, where ECMA-262 reads them, with its flag u: a backslash stands before what needs it, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ SYSCTL = r"^net(/[^/\s.][^/\s]*)+$"
 SYSCTL_KEY = r"^(net(/[^/\s.][^/\s]*)+|[a-z][a-z0-9_]*)$"
 SELECTOR = r"^\S+$"
 LINE = r"^[^\n\t]*$"
-URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s\"'\\]*)?$"
+URL = r"""^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s"'\\]*)?$"""
 EXEMPTION = r"^[A-Za-z0-9.*:/_-]+$"
 HOP = r"^(\*|[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$"
 

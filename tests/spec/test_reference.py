@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import get_annotations
@@ -99,6 +102,22 @@ def test_every_key_is_described(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "file"), ALL_FILES, ids=lambda value: getattr(value, "stem", value))
 def test_a_schema_takes_the_files_of_its_format(kind: str, file: Path) -> None:
     assert valid(value_of(file), schema(kind), schema(kind))
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("docs/schema/*.json")), ids=lambda file: file.name.partition(".")[0])
+def test_an_editor_can_read_the_patterns_of_a_schema(file: Path) -> None:
+    """JSON Schema asks for regular expressions of ECMA-262 with Unicode, where a needless backslash is a mistake, not itself."""
+    escapes = [(pattern, escape) for pattern in _patterns(json.loads(file.read_text())) for escape in re.findall(r"\\(.)", pattern)]
+    assert [(pattern, escape) for pattern, escape in escapes if escape not in "^$\\.*+?()[]{}|/dDsSwWbBnrtfv"] == []
+
+
+def _patterns(part: Any) -> Iterator[str]:
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
+        if key == "pattern" and isinstance(value, str):
+            yield value
+        elif key == "patternProperties":
+            yield from value
+        yield from _patterns(value)
 
 
 @pytest.mark.parametrize("name", WRONG_FORMS)
