@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -14,7 +15,7 @@ import click
 
 from lab.cli.common import error_json, print_json
 from lab.cli.plain import speak_plainly
-from lab.errors import ExitCode, LabError, did_you_mean
+from lab.errors import ExitCode, LabError, MachineError, did_you_mean
 
 COMMANDS: Final = {
     "run": "Play a scenario on the real kernel and judge it.",
@@ -122,12 +123,28 @@ def run() -> None:
         _say(error)
         sys.exit(int(error.exit_code))
     except OSError as error:  # a full disk behind the output, say: nothing the network is to blame for
-        click.echo(f"lab: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
+        _say(MachineError(f"lab: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", hint=_remedy(error)))
         sys.exit(int(ExitCode.MACHINE))
     except Exception:  # noqa: BLE001 - the last resort: see BROKEN
         traceback.print_exc()
         sys.exit(BROKEN)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_REMEDIES: Final = {
+    errno.EMFILE: "raise the number of files that a process may open: ulimit -n",
+    errno.ENFILE: "raise the number of files that are open on this machine: the sysctl fs.file-max",
+    errno.EAGAIN: "end labs that still run (lab ps), or raise the number of processes: ulimit -u, or the sysctl kernel.pid_max",
+    errno.ENOMEM: "end labs that still run (lab ps), or give the machine more memory",
+}
+"""What to do where the machine has come to a limit."""
+
+
+def _remedy(error: OSError) -> str | None:
+    """Return what to do about what the kernel refused, None where the message says it all."""
+    if error.errno == errno.ENOENT and str(error.filename).startswith("/proc/self/"):
+        return "mount -t proc proc /proc"
+    return _REMEDIES.get(error.errno or 0)
 
 
 def _say(error: LabError) -> None:

@@ -48,7 +48,7 @@ def command(file: str, phase: str | None, name: str | None, engine: Literal["lab
     def prepare(sandbox: Sandbox, report: Report) -> Mapping[str, Operation]:
         return host(sandbox, state, actions, engine=engine)
 
-    called = name or given.name
+    called = given.name if name is None else name
     hold(called, prepare)
     nodes = [namespace.name for namespace in state if namespace.role != "switch"]
     if as_json:

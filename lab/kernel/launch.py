@@ -156,7 +156,10 @@ def _forget_the_front(keep: set[int]) -> None:
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
         if descriptor not in {0, 1, 2, null, *keep} and entry.exists():  # the one that listed them is gone
-            os.dup2(null, descriptor, inheritable=False)
+            try:
+                os.dup2(null, descriptor, inheritable=False)
+            except OSError:  # EBADF: whoever opened it was allowed more files than this process is (`ulimit -n`)
+                os.close(descriptor)
 
 
 def _init(work: Work, messages: Connection, lifeline: int, outlive: socket | None, heard: tuple[int, ...], *, rootless: bool) -> None:

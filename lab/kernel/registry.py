@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import select
+import shlex
 import signal
 import socket
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def _not_found(name: str) -> InputError:
     for entry in labs:
         if entry.name == name and entry.name not in mine:
             owner = _user(entry.uid)
-            return InputError(f"the lab {name!r} is {owner}'s", hint=f"only {owner} reaches it: sudo -u {owner} lab ...")
+            return InputError(f"the lab {name!r} is {owner}'s", hint=f"only {owner} reaches it: sudo -u {shlex.quote(owner)} lab ...")
     return InputError(f"no lab {name!r} is running", hint=did_you_mean(name, mine, "lab") if mine else "lab up starts one")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import sys
 from collections.abc import Callable
 
@@ -44,6 +47,29 @@ def raising(error: BaseException) -> Callable[[], object]:
 )
 def test_a_mistake_has_its_exit_code(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert exit_code_of(raising(error), monkeypatch) == code
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EMFILE, "ulimit -n"), (errno.ENFILE, "fs.file-max"), (errno.EAGAIN, "ulimit -u"), (errno.ENOMEM, "memory")],
+)
+def test_a_limit_of_the_machine_is_said_with_its_remedy(
+    number: int, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(raising(OSError(number, os.strerror(number))), monkeypatch) == 3
+    said, hint = capsys.readouterr().err.splitlines()
+    assert said == f"lab: {os.strerror(number)}"
+    assert remedy in hint
+
+
+def test_what_the_kernel_refuses_is_json_for_a_machine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        sys.argv.append("--json")
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    exit_code_of(command, monkeypatch)
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["message"], error["exit_code"]) == ("lab: Too many open files", 3)
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

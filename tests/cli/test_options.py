@@ -29,6 +29,13 @@ def test_it_is_said_what_an_option_goes_with(arguments: str, said: str) -> None:
     assert said in answer.err
 
 
+def test_an_empty_name_is_not_taken_for_none() -> None:
+    """As of a variable of a script that was never set: the lab must not be called otherwise than the script thinks."""
+    answer = lab("up", "two-clusters", "--name", "")
+    assert (answer.code, answer.out) == (2, "")
+    assert "'' cannot name a lab" in answer.err
+
+
 def test_a_file_that_is_named_twice_is_played_once(tmp_path: Path) -> None:
     from lab.cli.run_command import _named
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from lab.cluster import compile as compile_clusters
+from lab.cluster.diagnose import CheckResult, diagnose
 from lab.errors import InputError, InputErrors
 from lab.forwarding import Flow, Network, trace
 from lab.spec.check import check_topology
@@ -69,3 +71,23 @@ def test_ranges_of_clusters_may_be_the_same_with_globalnet_only() -> None:
 def test_a_range_has_to_have_a_part_for_each_cluster() -> None:
     with pytest.raises(InputError, match=r"242\.0\.0\.0/16 has no /16 for each of 2 clusters"):
         compile_clusters(validate(changed("globalnet: 242.0.0.0/8", "globalnet: 242.0.0.0/16"), Topology).model)
+
+
+def globalnet_check(state: State, cluster: str) -> CheckResult:
+    return next(result for result in diagnose(state, cluster) if result.name == "globalnet")
+
+
+def test_diagnosis_finds_globalnet_and_what_is_exported() -> None:
+    state = joined()
+    assert [(globalnet_check(state, name).status, globalnet_check(state, name).reason) for name in ("cluster-1", "cluster-2")] == [
+        ("pass", "the cluster has 242.0.0.0/16, and each of 0 exported services an address of it"),
+        ("pass", "the cluster has 242.1.0.0/16, and each of 1 exported services an address of it"),
+    ]
+
+
+def test_an_export_without_a_global_address_fails_the_diagnosis() -> None:
+    state = joined()
+    objects = tuple(o for o in state.control.objects if not (o.kind == "Service" and o.name.startswith("submariner-")))
+    found = globalnet_check(replace(state, control=replace(state.control, objects=objects)), "cluster-2")
+    assert found.status == "fail"
+    assert "is exported, and has no internal service with a global address" in found.reason

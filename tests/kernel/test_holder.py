@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from lab.errors import ExitCode, InconclusiveError, InputError, LabError, MachineError
+from lab.kernel import registry
 from lab.kernel.control import Lines, address_of, send_line
 from lab.kernel.holder import Operation, hold
-from lab.kernel.registry import connect, running_labs, stop
+from lab.kernel.registry import LabEntry, connect, running_labs, stop
 from lab.kernel.sandbox import Report, Sandbox
 
 pytestmark = pytest.mark.kernel
@@ -271,6 +272,14 @@ def test_a_lab_starts_from_a_process_without_standard_descriptors(sandbox: Sandb
     assert in_another_process(start) == 0
     with connect("trial") as lab:
         assert lab.request("nodes") == ["a", "b"]
+
+
+def test_the_hint_to_somebody_without_an_account_is_a_command_as_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a shell an unquoted # begins a comment."""
+    monkeypatch.setattr(registry, "running_labs", lambda: [LabEntry("trial-of-nobody", 4242424, 1)])
+    with pytest.raises(InputError) as caught, connect("trial-of-nobody"):
+        pass
+    assert caught.value.hint == "only #4242424 reaches it: sudo -u '#4242424' lab ..."
 
 
 @pytest.mark.root

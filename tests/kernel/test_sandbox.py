@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -35,6 +36,19 @@ def output(*command: str) -> str:
 
 def links_of(ip_output: str) -> list[str]:
     return [line.split(": ")[1].split("@")[0] for line in ip_output.splitlines() if line[:1].isdigit()]
+
+
+def test_a_descriptor_beyond_what_the_process_may_open_is_no_hindrance() -> None:
+    """Whoever calls the lab may hold files with numbers that a later `ulimit -n` no longer allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = len(list(Path("/proc/self/fd").iterdir())) + 200
+    beyond = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, allowed + 1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        assert run_in_sandbox(lambda _sandbox, _report: (os.getpid(), Path(f"/proc/self/fd/{beyond}").exists())) == (2, False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(beyond)
 
 
 # What comes back

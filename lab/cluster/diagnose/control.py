@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 from lab.cluster.diagnose.result import Answer, Patient
+from lab.cluster.submariner.globalnet import internal_name
 from lab.cluster.submariner.names import BROKER_NAMESPACE, OPERATOR_NAMESPACE
 from lab.cluster.submariner.objects import RESTARTS_OF_A_CRASHING_POD
-from lab.cluster.submariner.reading import members, networks, of_kind, part, text, texts, value
+from lab.cluster.submariner.reading import members, network, networks, of_kind, part, text, texts, value
 from lab.state import ApiObject
 
 MINIMUM_KUBERNETES = (1, 21)
@@ -140,10 +141,19 @@ def route_agent_connections(patient: Patient) -> Answer:
 
 
 def globalnet(patient: Patient) -> Answer:
-    """pkg/diagnose/globalnet.go."""
-    if not text(patient.resource, "spec", "globalCIDR"):
+    """pkg/diagnose/globalnet.go: every exported service has its internal one, with an address of the cluster's global range."""
+    everywhere = network(text(patient.resource, "status", "globalCIDR"))
+    if everywhere is None:
         return Answer("skip", "Globalnet is not installed")
-    return Answer("skip", "the lab does not emulate Globalnet")
+    internal = {(o.namespace, o.name): texts(o, "spec", "externalIPs") for o in patient.of("Service")}
+    exports = patient.of("ServiceExport")
+    for export in exports:
+        addresses = internal.get((export.namespace, internal_name(export.name)), ())
+        if not any(IPv4Address(address) in everywhere for address in addresses):
+            return Answer(
+                "fail", f"service {export.namespace}/{export.name} is exported, and has no internal service with a global address"
+            )
+    return Answer("pass", f"the cluster has {everywhere}, and each of {len(exports)} exported services an address of it")
 
 
 def service_discovery(patient: Patient) -> Answer:

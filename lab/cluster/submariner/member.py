@@ -195,6 +195,7 @@ class Member:
             cluster_cidr=ranges.pods.network,
             service_cidr=ranges.services.network,
             network_plugin=ranges.plugin,
+            global_cidr=ranges.everywhere.network if ranges.everywhere else None,
             provenance=Provenance(f"submariner operator of {self.name}", "status of the deployment", because=behind),
         )
 
@@ -202,7 +203,8 @@ class Member:
 def _cluster(name: str, ranges: Ranges) -> Cluster:
     services, pods = ranges.services, ranges.pods
     why = Provenance(f"submariner gateway of {name}", "its ranges", because=(services.provenance, pods.provenance))
-    return Cluster(name, (services.network,), (pods.network,), provenance=why)
+    everywhere = (ranges.everywhere.network,) if ranges.everywhere else ()
+    return Cluster(name, (services.network,), (pods.network,), everywhere, provenance=why)
 
 
 def _pod(component: str, node: Node, why: Provenance, *, crashing: bool) -> Pod:

@@ -97,6 +97,8 @@ class Cluster:
     name: str
     service_cidr: tuple[IPv4Network, ...]
     cluster_cidr: tuple[IPv4Network, ...]
+    global_cidr: tuple[IPv4Network, ...] = ()
+    """With Globalnet: what the others know it by."""
     namespace: str = OPERATOR_NAMESPACE
     labels: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
@@ -111,7 +113,7 @@ class Cluster:
             "cluster_id": self.name,
             "service_cidr": [str(cidr) for cidr in self.service_cidr],
             "cluster_cidr": [str(cidr) for cidr in self.cluster_cidr],
-            "global_cidr": [],
+            "global_cidr": [str(cidr) for cidr in self.global_cidr],
             "color_codes": ["blue"],
         }
         return {"spec": spec}
@@ -197,6 +199,7 @@ class SubmarinerResource:
     cluster_cidr: IPv4Network
     service_cidr: IPv4Network
     network_plugin: str
+    global_cidr: IPv4Network | None = None
     name: str = "submariner"
     namespace: str = OPERATOR_NAMESPACE
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -214,7 +217,7 @@ class SubmarinerResource:
             "ceIPSecForceUDPEncaps": self.force_udp_encaps,
             "clusterCIDR": self.spec_cluster_cidr,
             "serviceCIDR": self.spec_service_cidr,
-            "globalCIDR": "",
+            "globalCIDR": str(self.global_cidr or ""),
             "serviceDiscoveryEnabled": True,
         }
         status: dict[str, Json] = {
@@ -222,6 +225,7 @@ class SubmarinerResource:
             "clusterCIDR": str(self.cluster_cidr),
             "serviceCIDR": str(self.service_cidr),
             "networkPlugin": self.network_plugin,
+            "globalCIDR": str(self.global_cidr or ""),
         }
         return {"spec": spec, "status": status}
 
