@@ -17,6 +17,7 @@ from lab.validate.failures import fail_each
 from lab.validate.fates import Asked, Kind, Survey
 from lab.validate.findings import gather
 from lab.validate.intended import Bound, bind, judge
+from lab.validate.ipv6 import ipv6_checks
 from lab.validate.result import Check, StepResult, Validation
 from lab.validate.steps import Way, best_order, states_of
 from lab.validate.undo import undo_of
@@ -87,7 +88,7 @@ def validate(
         file,
         change,
         results,
-        tuple(_checks(wish, bound, survey, before, after, [before, *between])),
+        (*_checks(wish, bound, survey, before, after, [before, *between]), *ipv6_checks(ground.state, last)),
         len(after.fates),
         gather(survey, [key for key in after.fates if before[key] != after[key]], before, after, str),
         undo,

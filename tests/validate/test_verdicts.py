@@ -6,10 +6,13 @@ from typing import get_args
 
 import pytest
 
+from lab.cluster import compile
 from lab.errors import ExitCode, InputErrors
 from lab.forwarding import Reason
 from lab.spec.intents import Cause
+from lab.spec.load import load_topology
 from lab.validate.result import Status
+from tests.cluster.base_lab import TOPOLOGIES
 from tests.validate.small import check, failed, intents_of, said, small, validated
 
 
@@ -166,3 +169,15 @@ def test_what_cannot_be_meant_together_is_a_mistake() -> None:
 
 def test_the_reasons_of_intents_are_those_of_the_model() -> None:
     assert list(get_args(Cause)) == [reason.name.lower().replace("_", "-") for reason in Reason]
+
+
+SIXES = ("net/ipv6/conf/all/forwarding=0", "net/ipv4/conf/all/log_martians=1")
+
+
+def test_what_a_change_does_to_ipv6_is_not_taken_for_nothing() -> None:
+    state = compile(load_topology(TOPOLOGIES / "dual-stack-cluster.yaml").model)
+    touching, other = (validated(state, f"@k8s-2\nsysctl -w {setting}") for setting in SIXES)
+    assert check(touching, "ipv6").status is Status.UNDECIDED
+    assert "in k8s-2" in check(touching, "ipv6").note
+    assert (touching.exit_code, other.exit_code) == (ExitCode.INCONCLUSIVE, ExitCode.OK)
+    assert touching.conclusion == "it could not be found out whether nothing changes over IPv6"
