@@ -1,8 +1,9 @@
 """Lessons in the folder formats of two sites that lend virtual machines to learners: Killercoda and iximiuz Labs.
 
 There, a lesson runs on a machine of the site's: its set-up installs the lab and begins the lesson, its checks are `lab learn submit`, its
-hints `lab learn hint`. Sources: killercoda.com/creators (index.json, steps with text and verify), and the annotated sample tutorial of
-github.com/iximiuz/labs (content-samples/sample-tutorial/index.md: tasks with init, needs, run, hintcheck; ::simple-task).
+hints `lab learn hint`. Sources: killercoda.com/creators and github.com/killercoda/scenario-examples (index.json, steps with text and
+verify, assets); github.com/iximiuz/labs, of content-samples sample-tutorial/index.md and claude/rules/challenge-authoring.md (tasks with
+init, needs, run, hintcheck; startup files of a machine; ::simple-task).
 """
 
 from __future__ import annotations
@@ -116,19 +117,17 @@ def _iximiuz(lesson: LessonFile) -> Iterator[tuple[str, str]]:
     tasks: dict[str, object] = {
         "init_lesson": {
             "init": True,
-            "machine": "ubuntu-01",
-            "user": "root",
             "timeout_seconds": 600,
             "run": f"LESSON={where}/{name}\n{set_up}",
         },
     }
     for number, task in enumerate(model.tasks, 1):
-        checked: dict[str, object] = {"machine": "ubuntu-01", "user": "root", "timeout_seconds": 120}
+        checked: dict[str, object] = {"timeout_seconds": 120}
         if number > 1:
             checked["needs"] = [_task_name(model.tasks[number - 2].task)]
         tasks[_task_name(task.task)] = checked | {
             "run": _verify(number).removeprefix("#!/bin/bash\n"),
-            "hintcheck": "lab learn hint\n",
+            "hintcheck": "lab learn hint || true\n",
         }
     head = {
         "kind": "challenge",
@@ -138,8 +137,11 @@ def _iximiuz(lesson: LessonFile) -> Iterator[tuple[str, str]]:
         "difficulty": next(word for most, word in _DIFFICULTIES if model.level <= most),
         "playground": {
             "name": "ubuntu-24-04",
-            "startupFiles": [
-                {"path": f"{where}/{file}", "source": f"__static__/{file}", "owner": "root", "mode": "644"} for file in (name, *beside)
+            "machines": [
+                {
+                    "name": "ubuntu-01",
+                    "startupFiles": [{"path": f"{where}/{file}", "content": content} for file, content in {name: text, **beside}.items()],
+                }
             ],
         },
         "tasks": tasks,
@@ -151,9 +153,6 @@ def _iximiuz(lesson: LessonFile) -> Iterator[tuple[str, str]]:
         parts.append(f"## {section.title}\n\n{section.text}\n\n{block}")
     yield "index.md", "\n\n".join(parts) + "\n"
     yield "solution.md", f"---\ntitle: {json.dumps(model.title)}\n---\n\n{lesson.afterwards}\n"
-    yield f"__static__/{name}", text
-    for other, content in beside.items():
-        yield f"__static__/{other}", content
 
 
 def _task_name(task: str) -> str:

@@ -15,14 +15,14 @@ _HEAD = '''\
 #!/usr/bin/env python3
 """{title} for Mininet, as `lab show --as mininet` writes it.
 
-    sudo mn --custom {file} --topo {name} --switch lxbr --controller none
+    sudo mn --custom {file} --topo {name} --controller none
 
 Programs that listen, and files of pods, are not in it: `lab mininet` has them.
 """
 
 from subprocess import PIPE, STDOUT
 
-from mininet.node import Host
+from mininet.node import Host, Switch
 from mininet.topo import Topo
 
 
@@ -36,7 +36,27 @@ class Configured(Host):
             said = process.communicate(text.encode())[0].decode()
             if process.returncode:
                 raise Exception("%s: %s: %s" % (self.name, " ".join(argv), said))
+        for intf in self.intfList():
+            intf.updateIP()
         return result
+
+
+class Bridge(Switch):
+    """A bridge of the kernel's own, made by ip(8): neither Open vSwitch nor brctl(8) is needed, whatever --switch says."""
+
+    def start(self, controllers):
+        self.cmd("ip link add", self.name, "type bridge")
+        for intf in self.intfList():
+            if intf.name != "lo":
+                self.cmd("ip link set", intf.name, "master", self.name, "up")
+        self.cmd("ip link set", self.name, "up")
+
+    def stop(self, deleteIntfs=True):
+        self.cmd("ip link del", self.name)
+        super().stop(deleteIntfs)
+
+    def connected(self):
+        return True
 
 
 class {type}(Topo):
@@ -70,7 +90,7 @@ def _nodes(state: State) -> Iterator[str]:
     switches, commands = _switches(state), _commands(state)
     for namespace in state:
         if namespace.name in switches:
-            yield f"self.addSwitch({switches[namespace.name]!r})  # {namespace.name}"
+            yield f"self.addSwitch({switches[namespace.name]!r}, cls=Bridge)  # {namespace.name}"
             continue
         yield f"self.addHost({namespace.name!r}, cls=Configured, ip=None, commands=["
         yield from (f"    ({list(command.argv)!r}, {command.standard_input or ''!r})," for command in commands.get(namespace.name, ()))

@@ -101,14 +101,7 @@ from mininet.net import Mininet
 Mininet.inited = True
 space = {{}}
 exec(open(sys.argv[1]).read(), space)
-from lab.kernel.mininet.parts import bridge_class
-class Bridge(bridge_class()):
-    def __init__(self, name, **params):
-        super().__init__(name, {{name: ()}}, {{name: 5000}}, **params)
-    def start(self, controllers):
-        self.bridges = {{self.name: [intf.name for intf in self.intfList()]}}
-        super().start(controllers)
-net = Mininet(topo=space["topos"][sys.argv[2]](), switch=Bridge, controller=None)
+net = Mininet(topo=space["topos"][sys.argv[2]](), controller=None)
 net.start()
 print(net.get("a").cmd("ping -c1 -W5 10.2.0.7"), net.get("r").cmd("sysctl -n net.ipv4.conf.all.rp_filter"))
 """

@@ -5,13 +5,57 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from lab.errors import InputError
 from lab.learn.export import export
+from lab.spec import names
 from lab.spec.lesson_file import open_lesson
+
+IN_INDEX = {
+    "": {"title", "description", "details", "backend", "interface"},
+    "intro": {"title", "text", "foreground", "background", "verify"},
+    "asset": {"file", "target", "chmod"},
+}
+"""What Killercoda's examples have in an index.json (github.com/killercoda/scenario-examples)."""
+IN_TASK = {"init", "helper", "machine", "user", "needs", "env", "run", "timeout_seconds", "hintcheck", "failcheck"}
+"""What iximiuz's sample tutorial has in a task (github.com/iximiuz/labs, content-samples/sample-tutorial)."""
+
+
+def head_of(folder: Path) -> Any:
+    """The front matter of a folder's index."""
+    return yaml.safe_load((folder / "index.md").read_text().split("---\n", 2)[1])
+
+
+@pytest.mark.parametrize("name", names("lessons"))
+def test_no_key_is_one_that_the_sites_do_not_know(tmp_path: Path, name: str) -> None:
+    export(open_lesson(name), tmp_path / "killercoda", "killercoda")
+    index = json.loads((tmp_path / "killercoda" / "index.json").read_text())
+    details = index["details"]
+    assert set(index) <= IN_INDEX[""]
+    assert all(set(page) <= IN_INDEX["intro"] for page in (details["intro"], details["finish"], *details["steps"]))
+    assert all(set(asset) <= IN_INDEX["asset"] for assets in details["assets"].values() for asset in assets)
+    export(open_lesson(name), tmp_path / "iximiuz", "iximiuz")
+    head = head_of(tmp_path / "iximiuz")
+    assert set(head) <= {
+        "kind",
+        "title",
+        "description",
+        "categories",
+        "tagz",
+        "createdAt",
+        "updatedAt",
+        "cover",
+        "difficulty",
+        "playground",
+        "tasks",
+    }
+    assert all(set(task) <= IN_TASK and task["run"].strip() for task in head["tasks"].values())
+    assert len(head["playground"]["machines"]) == 1, "of several, each task would have to say which"
+    assert len(head["playground"]["machines"][0]["startupFiles"]) <= 10
 
 
 def test_killercoda_finds_every_file_that_the_index_names(tmp_path: Path) -> None:
@@ -28,7 +72,12 @@ def test_killercoda_finds_every_file_that_the_index_names(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("target", ["killercoda", "iximiuz"])
 def test_what_is_exported_is_the_lesson_itself(tmp_path: Path, target: str) -> None:
-    export(open_lesson("one-way"), tmp_path, target)
+    export(open_lesson("one-way"), tmp_path / target, target)
+    if target == "iximiuz":
+        (machine,) = head_of(tmp_path / target)["playground"]["machines"]
+        for made in machine["startupFiles"]:
+            assert set(made) == {"path", "content"}
+            (tmp_path / Path(made["path"]).name).write_text(made["content"])
     (file,) = tmp_path.rglob("one-way.md")
     assert open_lesson(str(file)).head.model == open_lesson("one-way").head.model
 
