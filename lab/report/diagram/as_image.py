@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from warnings import catch_warnings, simplefilter
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -35,7 +36,8 @@ _SETTINGS: Any = {
 def image(scene: Scene, phase: str | None = None, *, format: Literal["png", "pdf"] = "png", dark: bool = False, scale: float = 2) -> bytes:
     """Return a phase of a scene as an image. `scale` is in pixels of a PNG to one of the scene. KeyError for an unknown phase."""
     colours = DARK if dark else LIGHT
-    with rc_context(_SETTINGS):
+    with rc_context(_SETTINGS), catch_warnings():
+        simplefilter("ignore")  # that the font has no sign for a character is nothing a reader can mend
         sheet = Figure(figsize=(scene.width / 96, scene.height / 96), dpi=96 * scale, facecolor=colours["paper"])
         axes = sheet.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, scene.width)

@@ -50,7 +50,12 @@ def matrix(found: Reach, receivers: Mapping[str, IPv4Address], title: str) -> Sc
     tops = [_group(column) for column in columns]
     top = 70 + max((width(name, 10) for name in tops), default=0.0) + 10
     cell = 46.0
-    elements: list[Element] = [Label(18, 26, shown(title), "title"), Label(18, 44, "senders down, receivers across", "subtitle")]
+    right = max(left + len(columns) * cell + 18, 620.0)
+    head = shortened(shown(title), right - 36, 17, bold=True)
+    elements: list[Element] = [
+        Label(18, 26, head, "title", title=shown(title)),
+        Label(18, 44, "senders down, receivers across", "subtitle"),
+    ]
     for number, name in enumerate(tops):
         told = ", ".join(columns[number])
         elements.append(Label(left + number * cell + cell / 2 + 3.5, top - 8, name, "axis", "start", told, upright=True))
@@ -60,7 +65,6 @@ def matrix(found: Reach, receivers: Mapping[str, IPv4Address], title: str) -> Sc
         for number, column in enumerate(columns):
             fate = next((fates[s, r] for s in row for r in column if s != r), None)
             elements += _cell(f"cell-{line}-{number}", left + number * cell, y, cell, fate, letters, f"{_group(row)} to {_group(column)}")
-    right = max(left + len(columns) * cell + 18, 620.0)
     y = top + len(rows) * _ROW + 26
     x = 18.0
     used = {fate.answer for fate in fates.values() if fate is not None}

@@ -50,7 +50,7 @@ def prefixes(state: State, node: str, title: str = "") -> Scene:
     right = _LEFT + depth * (_BAR + 6) + 14
     top = 78.0
     heads = [Label(_LEFT, top - 12, "prefixes, from short to long", "band"), Label(right, top - 12, "who takes the packet", "band")]
-    elements: list[Element] = [Label(18, 26, title, "title"), Label(18, 46, _subtitle(state, node), "subtitle"), *heads]
+    elements: list[Element] = [Label(18, 46, _subtitle(state, node), "subtitle"), *heads]
     winners = {range_.answer.route for range_ in ranges if range_.answer.route is not None}
     for number, route in enumerate(sorted(routes, key=lambda route: (columns[route.key], int(route.destination.network_address)))):
         covered = [n for n, range_ in enumerate(ranges) if _covers(route, range_)]
@@ -68,7 +68,9 @@ def prefixes(state: State, node: str, title: str = "") -> Scene:
     note = "A bar that is dashed never wins: a longer prefix, or a table that is asked before, takes all it covers."
     if any(route not in winners for route in routes):
         elements.append(Label(18, bottom + 22, note, "story-quiet"))
-    return Scene(max(right + widest + 18, 640.0), bottom + 36, title, Layer("", title, described, tuple(elements)))
+    wide = max(right + widest + 18, 640.0)
+    elements.insert(0, Label(18, 26, shortened(title, wide - 36, 17, bold=True), "title", title=title))
+    return Scene(wide, bottom + 36, title, Layer("", title, described, tuple(elements)))
 
 
 def _ranges(node: object, routes: Sequence[Route]) -> Iterator[_Range]:

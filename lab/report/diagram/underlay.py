@@ -13,6 +13,8 @@ from lab.report.diagram.scene import Box, Element, Label, Line, Mark
 from lab.state import State, Veth
 
 _BOX = 128.0
+_NAME = 300.0
+"""So much of a segment's name and network is written out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _bars(drawn: Canvas, here: Sequence[Segment], y: float, right: float, placed
         xs = [drawn.stubs[name][0] for name, _, _ in segment.members if name in drawn.stubs]
         xs += [edge for name, _, _ in segment.members if name in placed for edge in (placed[name].x, placed[name].right)]
         text = shown(f"{segment.name} {segment.network}")
-        need = width(text, WRITING["axis"].size) + 40
+        need = width(_short(text), WRITING["axis"].size) + 40
         left, end = (min(xs) - 6, max(xs) + 6) if xs else (18.0, right)
         end = max(end, left + need)
         row = next((n for n, spans in enumerate(rows) if all(end + 12 < a or left - 12 > b for a, b in spans)), len(rows))
@@ -192,7 +194,7 @@ def _wires(drawn: Canvas, found: Sequence[Segment], level: Mapping[str, int], pl
 
 def _name(drawn: Canvas, segment: Segment, bar: Box) -> None:
     """Write a segment's name above or below its bar, where no wire crosses it."""
-    text = bar.title
+    text = _short(bar.title)
     wide = width(text, WRITING["axis"].size) + 8
     crossing = [(p, q) for line in drawn.elements if isinstance(line, Line) for p, q in pairwise(line.points)]
     for above in (False, True):
@@ -201,6 +203,10 @@ def _name(drawn: Canvas, segment: Segment, bar: Box) -> None:
         edges = [bar.x - 4, *(x for x in xs if bar.x < x < bar.right), bar.right + 4]
         gap = next(((a, b) for a, b in pairwise(edges) if b - a >= wide + 4), None)
         if gap is not None:
-            drawn.elements.append(Label(gap[0] + 6, y, text, "axis", title=text))
+            drawn.elements.append(Label(gap[0] + 6, y, text, "axis", title=bar.title))
             return
-    drawn.elements.append(Label(bar.right + 8, bar.bottom, text, "axis", title=text))
+    drawn.elements.append(Label(bar.right + 8, bar.bottom, text, "axis", title=bar.title))
+
+
+def _short(text: str) -> str:
+    return shortened(text, _NAME, WRITING["axis"].size)

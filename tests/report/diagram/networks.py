@@ -22,6 +22,9 @@ HOSTILE = (
     "=cmd|'/c calc'!A1",
 )
 
+LONG = tuple(f"{name}{number}" for number, name in enumerate(("w" * 252, "界" * 63, "-".join(["pod"] * 60), "M" * 252) * 3))
+"""Names as long as a domain name may be, and of signs that take more room than letters."""
+
 
 def twenty_nodes_each(folder: Path) -> Path:
     """Write the flagship's topology with twenty nodes in each cluster."""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import string
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from matplotlib import get_data_path
 from matplotlib.ft2font import FT2Font, LoadFlags
 
+from lab.api.inputs import open_state
 from lab.api.pictures import draw_map, draw_matrix, draw_path, draw_routes
-from lab.forwarding import Delivered
-from lab.report.diagram import Diagram
+from lab.api.questions import trace
+from lab.forwarding import Delivered, Flow
+from lab.forwarding.reach import reach
+from lab.report.diagram import Diagram, View, layout, text
+from lab.report.diagram.matrix import matrix
 from lab.report.diagram.metrics import shortened, width, wrapped
 from lab.report.diagram.palette import DARK, LIGHT, SHAPES, WRITING, contrast
+from lab.report.diagram.prefixes import prefixes
 from lab.report.diagram.scene import Box, Label, Line
-from tests.report.diagram.looking import boxes, faults, marks, phases
-from tests.report.diagram.networks import twenty_nodes_each
+from lab.report.diagram.topology import topology
+from tests.report.diagram.looking import boxes, faults, labels, marks, phases
+from tests.report.diagram.networks import HOSTILE, LONG, renamed, twenty_nodes_each
 
 
 def test_nothing_overlaps_in_the_paths_of_the_flagship(flagship: Diagram, service: Diagram) -> None:
@@ -142,3 +149,28 @@ def test_labels_are_written_once(flagship: Diagram) -> None:
     for phase in phases(flagship.scene):
         found = [(e.x, e.y, e.text) for e in flagship.scene.shown(phase) if isinstance(e, Label)]
         assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
+def test_no_name_breaks_a_layout(names: tuple[str, ...]) -> None:
+    """Paths, comparisons, maps, routes and matrices of a network in which everything bears such a name."""
+    called = ("c1-w1-a", "c1-w1", "c1-gw", "edge-1", "core-router", "cluster-1", "cluster-2", "sw-site-1", "c2-w1-a")
+    new = dict(zip(called, names, strict=False))
+    states = {phase: renamed(open_state("calico-24-mismatch", phase), new) for phase in ("healthy", "broken")}
+    views = [View(name, state, trace(state, new["c1-w1-a"], "10.42.185.1"), names[3]) for name, state in states.items()]
+    path = layout(views, title=names[0], compare=("broken", "healthy"))
+    sender, receiver = new["c1-w1-a"], new["c2-w1-a"]
+    asked = [IPv4Address("10.46.247.65"), IPv4Address("10.42.185.1")]
+    exact = [IPv4Network(address) for address in asked]
+    found = reach(states["broken"], sources=[sender, receiver], within=exact, flow=Flow("any", IPv4Address(0), "icmp"), also=exact)
+    scenes = [
+        path.scene,
+        topology(states["broken"], names[0]),
+        prefixes(states["broken"], new["c1-w1"], names[0]),
+        matrix(found, dict(zip((sender, receiver), asked, strict=True)), names[0]),
+    ]
+    assert [faults(scene) for scene in scenes] == [[], [], [], []]
+    assert max(scene.width for scene in scenes) < 3200
+    assert all("\n" not in label.text for scene in scenes for label in labels(scene))
+    for name in path.stories:
+        assert max(len(line) for line in text(path, name, width=100).splitlines()) <= 100
