@@ -85,6 +85,13 @@ def test_the_reset_of_a_rule_bears_none(row: Any) -> None:
     assert row.trace("a", "10.2.0.2", "tcp", tos=0x10).outcome.kind == "refused"
 
 
+def test_a_reset_is_for_connections_and_lets_the_rest_pass(row: Any) -> None:
+    """nft shows `meta l4proto tcp reject with tcp reset` without its condition, in which case the kernel has it all the same."""
+    row.chain("r", "forward", Reject("tcp reset"))
+    assert row.trace("a", "10.2.0.2", "tcp").outcome.kind == "refused"
+    assert row.trace("a", "10.2.0.2").outcome.kind == "reply"
+
+
 def test_an_echo_reply_that_its_own_host_rejects_is_lost_without_an_error(row: Any) -> None:
     row.chain("b", "output", Reject("icmp", "admin-prohibited"))
     conversation = row.trace("a", "10.2.0.2")

@@ -18,7 +18,7 @@ from lab.forwarding.netfilter.nat import bind, decided, manipulation_of
 from lab.forwarding.netfilter.readings import Evaluate
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.netfilter.values import Members, Value
-from lab.forwarding.packet import ICMP, ICMPV6, Address
+from lab.forwarding.packet import ICMP, ICMPV6, TCP, Address
 from lab.forwarding.unknown import Undecided
 from lab.state.nft import (
     AnonymousSet,
@@ -94,7 +94,7 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
             return _nat(statement, scope)
         case Reject():
             refuse = Refuse(statement)
-            return lambda t: refuse
+            return lambda t: refuse if _answers(statement, t) else BREAK
         case Counter() | Log():
             return None
         case NoTrack():
@@ -106,6 +106,17 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
             return _undecided("a rate limit decides", subject)
         case OpaqueStatement(text):
             return _undecided(f"the statement {text} is not modelled", subject)
+
+
+def _answers(reject: Reject, t: Transit) -> bool:
+    """Whether a packet is of the protocol that a reject's answer needs: nft adds that condition to the rule, and does not print it."""
+    match reject.type:
+        case "tcp reset":
+            return t.packet.protocol == TCP
+        case "icmp" | "icmpv6":
+            return t.packet.version == (4 if reject.type == "icmp" else 6)
+        case _:
+            return True
 
 
 def _undecided(why: str, subject: object) -> Execute:
