@@ -48,6 +48,8 @@ class World:
 
     def path_mtu(self, node: Node, destination: Address, route: Route | None, way: Exit, otherwise: int) -> int:
         """Return the MTU of a way, a learned path MTU included."""
+        if route is not None and _remembers_nothing(route):
+            return otherwise
         table = 0 if route is None else route.table
         return min(otherwise, self.memory.path_mtu.get((node.name, int(destination), table, way), otherwise))
 
@@ -70,6 +72,11 @@ class World:
             return 65535
         way, route = answer.exits[0], answer.route
         return self.path_mtu(node, destination, route, way, route_mtu(node, route.mtu if route else None, way.device))
+
+
+def _remembers_nothing(route: Route) -> bool:
+    """Whether a route is that to an address on a device other than lo: no path MTU is looked for there (`__mkroute_output`)."""
+    return route.type == "local" and route.device != "lo"
 
 
 def route_mtu(node: Node, stated: int | None, device: str) -> int:

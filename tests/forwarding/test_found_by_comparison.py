@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
+
+import pytest
 
 from lab.explain.agreement.judge import Expected, judge
 from lab.forwarding import Delivered, Dropped, Flow, Memory, Reason
@@ -262,6 +265,17 @@ def test_what_rules_sent_where_there_is_no_way_is_seen_by_no_later_chain(row: An
     assert (conversation.outcome.kind, conversation.outcome.errno) == ("local error", "EACCES")
     assert isinstance(conversation.request.verdict, Dropped)
     assert (conversation.request.verdict.stage, conversation.request.verdict.reason) == ("rerouting", Reason.PROHIBIT)
+
+
+@pytest.mark.parametrize(("device", "outcome"), [("eth0", "silence after the handshake"), ("lo", "a reply from 10.1.0.77")])
+def test_no_path_mtu_is_learned_for_an_own_address_that_is_not_on_lo(row: Any, device: str, outcome: str) -> None:
+    """What a sends to itself is translated, and goes to b by a router whose next link is too narrow."""
+    row.address("a", device, "10.1.0.77/32").listen("b", "tcp", 80)
+    row.chain("a", "output", (Match(Payload("ip", "daddr"), IPv4Address("10.1.0.77")), Nat("dnat", IPv4Address("10.2.0.2"))), type="nat")
+    row.builder["r"].change_link("right", mtu=1000)
+    row.builder["b"].change_link("eth0", mtu=1000)
+    row.builder["b"].routes[:] = [replace(route, mtu=1500) for route in row.builder["b"].routes]
+    assert str(row.trace("a", "10.1.0.77", "tcp", size=1400, answer_size=100).outcome) == outcome
 
 
 def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:
