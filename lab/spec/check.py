@@ -13,7 +13,7 @@ from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_valu
 from lab.spec.load import Loaded
 from lab.spec.selectors import dns_pods, switch_name
 from lab.spec.sysctls import SHORT_NAMES
-from lab.spec.topology import FilterRule, Firewall, Host, Node, StaticRoute, Topology
+from lab.spec.topology import FilterRule, Firewall, Host, Node, Router, StaticNexthop, StaticRoute, Topology
 from lab.spec.values import Address, Network, Sysctls
 
 
@@ -114,7 +114,7 @@ def _routers(loaded: Loaded[Topology]) -> Mistakes:
                     )
         yield from _ipv6(loaded, router.ipv6, router.interfaces, path)
         yield from _rule_names(loaded, router.policy, (*path, "policy"))
-        yield from _routes(loaded, router.routes, path, tuple(router.interfaces))
+        yield from _routes(loaded, router, path, tuple(router.interfaces))
 
 
 def _ipv6(loaded: Loaded[Topology], written: Mapping[str, IPv6Address], on: Collection[str], path: Path) -> Mistakes:
@@ -155,7 +155,7 @@ def _machine(loaded: Loaded[Topology], machine: Host | Node, segment: str, path:
     """Check what hosts and nodes have in common."""
     yield from _interfaces(loaded, machine.interfaces, path, segment)
     yield from _ipv6(loaded, machine.ipv6, (segment, *machine.interfaces), path)
-    yield from _routes(loaded, machine.routes, path, (segment, *machine.interfaces))
+    yield from _routes(loaded, machine, path, (segment, *machine.interfaces))
     yield from _firewall(loaded, machine.firewall, path)
 
 
@@ -208,13 +208,16 @@ def _nodes(loaded: Loaded[Topology]) -> Mistakes:
             yield from _machine(loaded, node, segment, node_path)
 
 
-def _routes(loaded: Loaded[Topology], routes: tuple[StaticRoute, ...], owner: Path, segments: Collection[str]) -> Mistakes:
+def _routes(loaded: Loaded[Topology], machine: Router | Host | Node, owner: Path, segments: Collection[str]) -> Mistakes:
     here = [loaded.model.segments[name] for name in segments if name in loaded.model.segments]
     cidrs = [cidr for segment in here for cidr in (segment.cidr, segment.cidr6) if cidr is not None]
-    for index, route in enumerate(routes):
+    known = {thing.id for thing in machine.nexthops}
+    for index, route in enumerate(machine.routes):
         path: Path = (*owner, "routes", index)
-        if route.type == "unicast" and route.via is None:
-            hint = "add `via`, or a `type` that needs no way out, as blackhole"
+        if route.nexthop is not None:
+            yield from _named_nexthop(loaded, route, path, known)
+        elif route.type == "unicast" and route.via is None:
+            hint = "add `via` or `nexthop`, or a `type` that needs no way out, as blackhole"
             yield InputError("this route has no next hop", place=loaded.place(*path), hint=hint)
         elif route.type != "unicast" and route.via is not None:
             yield InputError(f"a route of type {route.type} has no next hop", place=loaded.place(*path, "via"))
@@ -222,10 +225,49 @@ def _routes(loaded: Loaded[Topology], routes: tuple[StaticRoute, ...], owner: Pa
             hint = "both are IPv4, or both IPv6"
             yield InputError(f"the next hop {route.via} leads to no {route.to}", place=loaded.place(*path, "via"), hint=hint)
         elif route.via is not None and not any(route.via in cidr for cidr in cidrs):
-            where = ", ".join(map(str, cidrs)) or "none"
-            yield InputError(f"the next hop {route.via} is on no segment of {owner[-1]!r} ({where})", place=loaded.place(*path, "via"))
-    destinations = ((route.to, loaded.place(*owner, "routes", index)) for index, route in enumerate(routes))
+            yield _off_segment(loaded, route.via, cidrs, path, owner)
+    destinations = ((route.to, loaded.place(*owner, "routes", index)) for index, route in enumerate(machine.routes))
     yield from twice("the route to", destinations, loaded.document.file)
+    yield from _nexthops(loaded, machine, owner, cidrs)
+
+
+def _off_segment(loaded: Loaded[Topology], via: object, cidrs: Sequence[object], path: Path, owner: Path) -> InputError:
+    where = ", ".join(map(str, cidrs)) or "none"
+    return InputError(f"the next hop {via} is on no segment of {owner[-1]!r} ({where})", place=loaded.place(*path, "via"))
+
+
+def _named_nexthop(loaded: Loaded[Topology], route: StaticRoute, path: Path, known: Collection[int]) -> Mistakes:
+    place = loaded.place(*path, "nexthop")
+    if route.via is not None or route.type != "unicast":
+        yield InputError("a route that names a nexthop has neither `via` nor `type`", place=place)
+    elif route.to != "default" and route.to.version == 6:
+        yield InputError(f"nexthops here are of IPv4, and the route leads to {route.to}", place=place)
+    elif route.nexthop not in known:
+        yield InputError(f"there is no nexthop {route.nexthop}", place=place, hint=f"`nexthops` has {_numbers(known)}")
+
+
+def _nexthops(loaded: Loaded[Topology], machine: Router | Host | Node, owner: Path, cidrs: Sequence[Network]) -> Mistakes:
+    before: dict[int, StaticNexthop] = {}
+    for index, thing in enumerate(machine.nexthops):
+        path: Path = (*owner, "nexthops", index)
+        if thing.via is not None and not any(thing.via in cidr for cidr in cidrs):
+            yield _off_segment(loaded, thing.via, cidrs, path, owner)
+        for member in thing.group:
+            if member not in before:
+                hint = f"before it stand {_numbers(before)}"
+                yield InputError(f"there is no nexthop {member} before the group", place=loaded.place(*path, "group"), hint=hint)
+            elif before[member].group or (before[member].blackhole and len(thing.group) > 1):
+                kind = "a group" if before[member].group else "a blackhole beside others"
+                yield InputError(f"nexthop {member} is {kind}, which no group may have", place=loaded.place(*path, "group"))
+        if len(set(thing.group)) < len(thing.group):
+            yield InputError("a group has a nexthop once", place=loaded.place(*path, "group"))
+        before.setdefault(thing.id, thing)
+    numbers = ((thing.id, loaded.place(*owner, "nexthops", index)) for index, thing in enumerate(machine.nexthops))
+    yield from twice("the nexthop", numbers, loaded.document.file)
+
+
+def _numbers(known: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(known))) or "none"
 
 
 def _ports(loaded: Loaded[Topology], host: Host, path: Path) -> Iterator[tuple[str, Place]]:

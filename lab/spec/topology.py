@@ -29,6 +29,7 @@ from lab.spec.values import (
     Name,
     Network,
     Network6,
+    NexthopId,
     Port,
     Selector,
     Sysctls,
@@ -47,8 +48,29 @@ class StaticRoute(Model):
     """Where it leads: a network, or `default` for 0.0.0.0/0."""
     via: AnyAddress | None = None
     """The next hop, on one of its own segments. Only a unicast route has one."""
+    nexthop: NexthopId | None = None
+    """The nexthop object it names instead, one of the machine's `nexthops`."""
     type: Literal["unicast", "blackhole", "unreachable", "prohibit"] = "unicast"
     """What happens to a packet: it goes to the next hop, or is dropped in silence, or with an ICMP error (ip-route(8))."""
+
+
+class StaticNexthop(Model):
+    """A nexthop object of a router or a host, which its routes name by its number (ip-nexthop(8))."""
+
+    id: NexthopId
+    """Its number."""
+    via: Address | None = None
+    """The next hop, on one of its own segments."""
+    group: Many[NexthopId] = ()
+    """Other nexthop objects, among which the hash of a flow chooses (ECMP)."""
+    blackhole: bool = False
+    """Whether packets are dropped in silence."""
+
+    @model_validator(mode="after")
+    def _is_something(self) -> StaticNexthop:
+        if sum((self.via is not None, bool(self.group), self.blackhole)) != 1:
+            raise ValueError("a nexthop is exactly one of: `via`, a `group`, a `blackhole`")
+        return self
 
 
 class FilterRule(Model):
@@ -194,6 +216,8 @@ class Router(Model):
     """Its IPv6 addresses, by the segment's name, where they are not to be the derived ones."""
     routes: Many[StaticRoute] = ()
     """Its static routes, besides those of its own segments."""
+    nexthops: Many[StaticNexthop] = ()
+    """Its nexthop objects; members of a group before the group."""
     policy: Many[RouterRule] = ()
     """What it forwards. Without one, everything."""
     masquerade: Many[Name] = ()
@@ -226,6 +250,8 @@ class Host(Model):
     """Its own bridges, by device name."""
     routes: Many[StaticRoute] = ()
     """Its static routes."""
+    nexthops: Many[StaticNexthop] = ()
+    """Its nexthop objects; members of a group before the group."""
     serves: Many[Serve] = ()
     """What it serves."""
     http_proxy: HttpProxyServer | None = None
@@ -272,6 +298,8 @@ class Node(Model):
     """Its own bridges, by device name."""
     routes: Many[StaticRoute] = ()
     """Its static routes; one to `default` takes the place of the cluster's."""
+    nexthops: Many[StaticNexthop] = ()
+    """Its nexthop objects; members of a group before the group."""
     gateway: bool = False
     """Whether it has the label submariner.io/gateway=true."""
     pods: dict[Name, Pod] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from lab.cluster.names import device_name
 from lab.spec.topology import Topology
 from lab.state import Bridge, BridgePort, Impairment, State, Veth
+from lab.state.checks import check
 from lab.state.nftables import rule_text
 from tests.cluster.base_lab import chain, changed, compiled, loaded, routes, sysctl
 
@@ -67,6 +68,27 @@ class TestRouters:
         router = compiled()["core-router"]
         assert "172.18.2.0/24 via 10.128.11.2 proto 4 scope global" in routes(router, "core")
         assert "default via 203.0.113.254 proto 4 scope global" in routes(router, "outside")
+
+    def test_routes_name_nexthop_objects_that_lead_out_by_the_device_their_next_hop_is_on(self) -> None:
+        routers = loaded().model.model_dump(mode="json", exclude_unset=True)["routers"]
+        routers["core-router"]["nexthops"] = [
+            {"id": 1, "via": "10.128.11.2"},
+            {"id": 2, "via": "203.0.113.254"},
+            {"id": 3, "group": [1, 2]},
+            {"id": 4, "blackhole": True},
+        ]
+        routers["core-router"]["routes"].append({"to": "198.51.100.0/24", "nexthop": 3})
+        state = compiled(changed(routers=routers))
+        check(state)
+        router = state["core-router"]
+        assert [(thing.device, thing.blackhole, len(thing.group)) for thing in router.nexthops] == [
+            ("core", False, 0),
+            ("outside", False, 0),
+            (None, False, 2),
+            (None, True, 0),
+        ]
+        route = next(route for route in router.routes if route.nexthop == 3)
+        assert [hop.device for hop in router.ways(route)] == ["core", "outside"]
 
     def test_a_short_sysctl_is_written_where_the_kernel_has_it(self) -> None:
         assert compiled()["core-router"].sysctl("net/ipv4/icmp_ratelimit") == "0"

@@ -17,11 +17,11 @@ from lab.cluster.underlay.policy import add_firewall, forwarding_policy
 from lab.cluster.underlay.proxy import http_proxy, proxy_environment
 from lab.cluster.underlay.wiring import Member, check_sources, devices, members, plug_in, wire
 from lab.cluster.world import UPLINK, NodeFacts, World, v4, v4_interface, v4_network
-from lab.spec.topology import Host, Node, Router, Serve, StaticRoute
+from lab.spec.topology import Host, Node, Router, Serve
 from lab.state.builder import NamespaceBuilder
 from lab.state.network import Listener
 from lab.state.nft_builder import TableBuilder
-from lab.state.objects import AddressEntry, Bridge, Link, Protocol, Route
+from lab.state.objects import AddressEntry, Bridge, GroupMember, Link, NextHopObject, Protocol, Route
 from lab.state.provenance import Provenance
 
 DEFAULT = IPv4Network("0.0.0.0/0")
@@ -83,7 +83,7 @@ def _configure_router(lab: Emulation, name: str, router: Router) -> None:
         interface = IPv4Interface(f"{v4(address, place)}/{world.topology.segments[segment].cidr.prefixlen}")
         interfaces[device_name(segment)] = interface
         namespace.add_address(_address(device_name(segment), interface, world.written("routers", name, "interfaces", segment)))
-    _add_routes(world, namespace, ("routers", name), router.routes, interfaces)
+    _add_routes(world, namespace, ("routers", name), router, interfaces)
     places = ((device_name(segment), segment, address) for segment, address in router.interfaces.items())
     add_ipv6(world, namespace, ("routers", name), places, router.ipv6, router.routes, forwarding=True)
     set_devices(namespace, sysctl_paths(router.sysctls))
@@ -184,7 +184,7 @@ def _configure_devices(
         if not any(via in interface.network for interface in interfaces.values()):  # a host's address alone is on no link
             namespace.add_route(Route(IPv4Network(via), device=UPLINK, scope="link", protocol=Protocol.STATIC, provenance=because))
         namespace.replace_route(Route(DEFAULT, via=via, device=UPLINK, protocol=Protocol.STATIC, provenance=because))
-    _add_routes(world, namespace, owner, machine.routes, interfaces)
+    _add_routes(world, namespace, owner, machine, interfaces)
     places = ((device, on, address) for (device, on), address in zip(devices(first[0], machine.interfaces), addresses, strict=True))
     hop = None if gateway is None else gateway[0]
     add_ipv6(world, namespace, owner, places, machine.ipv6, machine.routes, hop, forwarding=forwarding6)
@@ -194,15 +194,24 @@ def _add_routes(
     world: World,
     namespace: NamespaceBuilder,
     owner: tuple[str, ...],
-    routes: tuple[StaticRoute, ...],
+    machine: Router | Host | Node,
     interfaces: dict[str, IPv4Interface],
 ) -> None:
-    for number, route in enumerate(routes):
+    def device_towards(via: IPv4Address | None) -> str | None:
+        return next((name for name, interface in interfaces.items() if via is not None and via in interface.network), None)
+
+    for number, thing in enumerate(machine.nexthops):
+        because = Provenance("topology", f"{'.'.join(owner)}.nexthops[{number}]", place=world.place(*owner, "nexthops", number))
+        hop = None if thing.via is None else v4(thing.via, because.place)
+        group = tuple(GroupMember(member) for member in thing.group)
+        made = NextHopObject(thing.id, hop, device_towards(hop), False, thing.blackhole, group, protocol=Protocol.STATIC)
+        namespace.add_nexthop(made, because)
+    for number, route in enumerate(machine.routes):
         if route.to != "default" and route.to.version == 6:
             continue
         because = Provenance("topology", f"{'.'.join(owner)}.routes[{number}]", place=world.place(*owner, "routes", number))
         to = DEFAULT if route.to == "default" else v4_network(route.to, because.place)
         via = None if route.via is None else v4(route.via, because.place)
-        device = next((name for name, interface in interfaces.items() if via is not None and via in interface.network), None)
-        entry = Route(to, type=route.type, via=via, device=device, protocol=Protocol.STATIC, provenance=because)
+        way = device_towards(via)
+        entry = Route(to, type=route.type, via=via, device=way, nexthop=route.nexthop, protocol=Protocol.STATIC, provenance=because)
         namespace.replace_route(entry)
