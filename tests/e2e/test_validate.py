@@ -190,6 +190,41 @@ def test_real_packets_confirm_what_is_predicted(net: str, folder: Path, who: str
     assert {"from": ["h1"], "to": ["10.2.0.2/32"], "kind": "tcp/80"}.items() <= max(lost, key=lambda one: one["kind"]).items()
 
 
+ALL_SORTS = """@r1
+ip route replace 10.2.0.0/24 via 10.13.0.2 dev back metric 0
+ip rule add fwmark 0x10 table 100 priority 1000
+sudo ip route add blackhole 10.98.0.0/16 table 100
+ip link set dev back mtu 1400
+sysctl -w net.ipv4.conf.all.rp_filter=2
+ip neigh add 10.13.0.2 lladdr 02:00:00:00:00:09 dev back
+nft -f - <<'END'
+add table ip mine
+add chain ip mine forward { type filter hook forward priority 0; policy drop; }
+add rule ip mine forward ip daddr 10.2.0.0/24 accept
+END
+@h1
+ip addr add 10.1.0.77/24 dev eth0
+ip route del default
+@r3
+bridge fdb add 02:00:00:00:00:01 dev vx dst 10.23.0.1
+ip link set vx down
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.once
+def test_the_way_back_leads_back_on_a_real_kernel(folder: Path) -> None:
+    """The change and then its undo script, as one change: in the model and on the kernel, nothing is different in the end."""
+    net = saved(small().vxlan("r3", "vx", 7, "10.23.0.2").state, folder)
+    undo = folder / "undo.txt"
+    ran = lab("validate", net, "--change", change(folder, ALL_SORTS), "--emulate", "--undo", str(undo), "--json")
+    assert (ran.code, ran.json["emulated"]["differences"]) == (1, []), ran.err
+    assert ran.json["undo"] | {"commands": []} == {"commands": [], "proved": True, "remark": ""}
+    ran = lab("validate", net, "--change", change(folder, ALL_SORTS + undo.read_text(), "there and back.txt"), "--emulate", "--json")
+    assert (ran.code, ran.json["changed"], ran.json["emulated"]["differences"]) == (0, [], []), ran.err
+    assert ran.json["undo"]["commands"] == [], "nothing is left to undo"
+
+
 @pytest.mark.kernel
 @pytest.mark.once
 def test_a_command_the_kernel_refuses_is_told_at_its_line(net: str, folder: Path) -> None:
