@@ -187,7 +187,8 @@ def _way(state: State, conversation: Conversation, number: int, kind: Kind, forw
                 open_headers.append((at, step.after))
                 notes.append(Note(hop.namespace, "nat", _translation(packet, step.after)))
             route = _route(step)
-            near += [(hop.namespace, detail) for detail in step.details if isinstance(detail, NearMiss) and route is not None]
+            if route is not None and not trace.delivered:  # nobody asks what nearly decided on a good way, and to know it takes lookups
+                near += [(hop.namespace, detail) for detail in step.details if isinstance(detail, NearMiss)]
             if route is not None and not routed:
                 notes.append(Note(hop.namespace, "route", shown(describe_route(route))))
                 routed = True
