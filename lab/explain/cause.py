@@ -146,7 +146,7 @@ def _by_chance(network: Network, conversation: Conversation, outcome: Outcome, d
     loss = outcome.loss
     if found is None or not isinstance(subject, Link) or subject.impairment is None or loss is None:
         return None
-    here = found.verdict.namespace
+    here = next(node.name for node in network.state if any(link is subject for link in node.links))
     text = f"{here}:{subject.name} is impaired, and chance decides about each packet"
     evidence = Evidence(loss.grade, f"{_place(loss)}{f': {loss.reason} in {loss.location}' if loss.reason else ''}")
     link = responsible(network, here, subject)

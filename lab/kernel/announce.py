@@ -7,16 +7,21 @@ another MAC address or comes up. Sources: RFC 5227, RFC 4861 (7.2.6), arping(8) 
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import time
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from lab.errors import InputError
 from lab.kernel.handles import Namespaces
 from lab.kernel.packet import ETHERTYPE_ARP, ETHERTYPE_IPV6
+from lab.kernel.stillness import queued
 
 AF_PACKET: Final = 17
+_PATIENCE: Final = 1_000_000_000
+"""Nanoseconds in which the queues of a machine empty for a moment, or it never rests."""
 _EVERYBODY: Final = b"\xff" * 6
 _ALL_NODES: Final = IPv6Address("ff02::1")
 _ALL_NODES_MAC: Final = bytes.fromhex("333300000001")
@@ -29,7 +34,8 @@ _ICMPV6, _ADVERTISEMENT, _OVERRIDE, _TARGET_MAC = 58, 136, 0x2000_0000, 2
 def announce(sandbox: Namespaces, namespace: str, device: str, address: IPv4Address | IPv6Address) -> None:
     """Say on a device's link, once, that an address is at the device's MAC address.
 
-    The receiving ends of cables and bridges take it within the system call. Raises InputError where there is no such device, or it is down.
+    When it returns, whoever hears it has heard it, unless the machine is too busy to empty its queues. Raises InputError where
+    there is no such device, or it is down.
     """
     try:
         with sandbox.socket_in(namespace, AF_PACKET, socket.SOCK_RAW) as opened:
@@ -38,6 +44,9 @@ def announce(sandbox: Namespaces, namespace: str, device: str, address: IPv4Addr
             opened.send(_arp(mac, address) if isinstance(address, IPv4Address) else _advertisement(mac, address))
     except OSError as error:
         raise InputError(f"{namespace}:{device} cannot announce {address}: {error.strerror}", hint="is it there, and up?") from None
+    deadline = time.monotonic_ns() + _PATIENCE
+    while queued() and time.monotonic_ns() < deadline:
+        os.sched_yield()
 
 
 def _arp(mac: bytes, address: IPv4Address) -> bytes:

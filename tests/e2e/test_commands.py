@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.kernel.impairments import has_netem
 from lab.testing import Answer
 from tests.e2e.command import lab
 
@@ -57,3 +58,16 @@ def test_one_cannot_start_another_program(tmp_path: Path) -> None:
 def test_those_that_configure_the_network_work(tmp_path: Path) -> None:
     commands = "ip route add blackhole 192.0.2.0/24, sysctl -qw net.ipv4.conf.eth0.rp_filter=2, nft add table ip typed, tc qdisc show"
     assert play(tmp_path, f"commands: [{commands}]").code == 0
+
+
+@pytest.mark.skipif(has_netem(), reason="this kernel delays packets")
+def test_a_delay_that_this_kernel_cannot_make_is_named_with_its_line_and_what_it_needs(tmp_path: Path) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(
+        "scenario: slow\ntopology: three-in-a-row\nphases:\n  slow:\n"
+        "    changes:\n      - impairment: {on: [r1], device: middle, delay: 50}\n"
+        "    expect:\n      - series: {from: [a], to: [b], count: 5, lost: [0, 0], fastest: 50}\n"
+    )
+    done = lab("run", str(file))
+    assert done.code == 3
+    assert f"{file}:6:21: r1:middle is to delay packets, which is not available here: it needs sch_netem" in done.err

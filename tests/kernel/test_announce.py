@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
@@ -16,6 +17,7 @@ from lab.state import LO, AddressEntry, Bridge, BridgePort, Link, Namespace, Nei
 
 pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("sandbox", ["root", "ordinary user"], indirect=True)]
 VIP, VIP6 = IPv4Address("10.0.0.100"), IPv6Address("2001:db8::100")
+MARKER = IPv4Address("10.0.0.101")
 MACS = {"router": "02:00:00:00:00:01", "old": "02:00:00:00:00:02", "new": "02:00:00:00:00:03"}
 
 
@@ -44,6 +46,13 @@ def known(sandbox: Sandbox, address: IPv4Address | IPv6Address) -> str:
     return f"{words[words.index('lladdr') + 1]} {words[-1]}" if "lladdr" in words else " ".join(words[3:])
 
 
+def heard(sandbox: Sandbox, eventually: Callable[..., None]) -> None:
+    """Wait until the router has taken every announcement so far: they come in order, and it takes this one in any case."""
+    learn(sandbox, MARKER, "old")
+    announce(sandbox, "new", "eth0", MARKER)
+    eventually(lambda: known(sandbox, MARKER).split()[0] != MACS["old"], "the router hears the last announcement")
+
+
 def learn(sandbox: Sandbox, address: IPv4Address | IPv6Address, name: str) -> None:
     with sandbox.enter("router"):
         learned = ["ip", "neigh", "replace", str(address), "dev", "eth0", "lladdr", MACS[name], "nud", "reachable"]
@@ -51,34 +60,41 @@ def learn(sandbox: Sandbox, address: IPv4Address | IPv6Address, name: str) -> No
 
 
 @pytest.mark.parametrize("address", [VIP, VIP6])
-def test_who_has_an_entry_takes_the_new_mac_address(sandbox: Sandbox, address: IPv4Address | IPv6Address) -> None:
+def test_who_has_an_entry_takes_the_new_mac_address(
+    sandbox: Sandbox, eventually: Callable[..., None], address: IPv4Address | IPv6Address
+) -> None:
     with Engine(sandbox) as engine:
         engine.apply(lan())
         learn(sandbox, address, "old")
         announce(sandbox, "new", "eth0", address)
+        heard(sandbox, eventually)
         assert known(sandbox, address) == f"{MACS['new']} STALE"
         (read,) = (entry for entry in engine.read_back()["router"].neighbours if entry.address == address)
         assert (read.mac, read.state, read.provenance.component) == (MACS["new"], "stale", "kernel")
 
 
 @pytest.mark.parametrize(("accept", "entry"), [("0", ""), ("1", f"{MACS['new']} STALE")])
-def test_who_has_none_makes_one_where_arp_accept_says_so(sandbox: Sandbox, accept: str, entry: str) -> None:
+def test_who_has_none_makes_one_where_arp_accept_says_so(
+    sandbox: Sandbox, eventually: Callable[..., None], accept: str, entry: str
+) -> None:
     with Engine(sandbox) as engine:
         engine.apply(lan(arp_accept=accept))
         announce(sandbox, "new", "eth0", VIP)
+        heard(sandbox, eventually)
         assert known(sandbox, VIP) == entry
 
 
-def test_an_entry_that_was_stated_stays(sandbox: Sandbox) -> None:
+def test_an_entry_that_was_stated_stays(sandbox: Sandbox, eventually: Callable[..., None]) -> None:
     with Engine(sandbox) as engine:
         engine.apply(lan())
         with sandbox.enter("router"):
             subprocess.run(["ip", "neigh", "replace", str(VIP), "dev", "eth0", "lladdr", MACS["old"]], check=True)
         announce(sandbox, "new", "eth0", VIP)
+        heard(sandbox, eventually)
         assert known(sandbox, VIP) == f"{MACS['old']} PERMANENT"
 
 
-def test_arp_notify_announces_a_new_mac_address_by_itself(sandbox: Sandbox) -> None:
+def test_arp_notify_announces_a_new_mac_address_by_itself(sandbox: Sandbox, eventually: Callable[..., None]) -> None:
     state = lan()
     own = IPv4Address("10.0.0.3")
     links = (LO, replace(state["new"].links[1], mac="02:00:00:00:00:33"))
@@ -88,6 +104,7 @@ def test_arp_notify_announces_a_new_mac_address_by_itself(sandbox: Sandbox) -> N
             engine.apply(replace(state, namespaces={**state.namespaces, "new": before}))
             learn(sandbox, own, "new")
             engine.apply(replace(state, namespaces={**state.namespaces, "new": replace(before, links=links)}))
+            heard(sandbox, eventually)
             assert known(sandbox, own).split()[0] == mac
 
 

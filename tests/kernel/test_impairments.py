@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Interface
 
@@ -106,16 +107,16 @@ class TestOnTheKernel:
         with Engine(sandbox) as engine:
             engine.apply(two(Impairment(loss=10_000)))
             assert sent(sandbox, "a") == 0
-            assert sent(sandbox, "b") == 1
+            assert sent(sandbox, "b") >= 1
 
-    def test_what_is_damaged_arrives_and_is_discarded(self, sandbox: Sandbox) -> None:
+    def test_what_is_damaged_arrives_and_is_discarded(self, sandbox: Sandbox, eventually: Callable[..., None]) -> None:
         if has_netem():
             pytest.skip("netem turns over any bit of a frame")
         with Engine(sandbox) as engine:
             engine.apply(two(Impairment(corruption=10_000)))
             before = engine.counters(["b"])["b"]["IpExtInCsumErrors"]
-            assert sent(sandbox, "a") == 1
-            assert engine.counters(["b"])["b"]["IpExtInCsumErrors"] == before + 1
+            assert sent(sandbox, "a") >= 1
+            eventually(lambda: engine.counters(["b"])["b"]["IpExtInCsumErrors"] == before + 1, "one wrong check sum")
 
     def test_a_link_that_is_made_anew_is_impaired_again(self, sandbox: Sandbox) -> None:
         target = two(Impairment(loss=10_000))
@@ -131,7 +132,7 @@ class TestOnTheKernel:
 def sent(sandbox: Sandbox, name: str) -> int:
     """Send a datagram to the other one, whose neighbour entry is stated; return how many frames the other one's device took.
 
-    A device of a namespace without IPv6 addresses says nothing by itself, and a datagram is there when sendto(2) returns, or lost.
+    A veth pair counts a frame within the system call that sends it.
     """
     other, number = ("b", 2) if name == "a" else ("a", 1)
 
