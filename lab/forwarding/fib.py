@@ -304,6 +304,27 @@ class Fib:
             and (way.carrier or ignore_linkstate or way.device not in self._ignore_linkdown)
         )
 
+    def takes_turns(self, answer: Lookup) -> bool:
+        """Whether a packet made here may take another default route of the table, by what is known of gateways (`fib_select_default`).
+
+        A default route with a larger metric is none of those, unless it is for another TOS.
+        """
+        route = answer.route
+        if self.version == 6 or route is None or route.destination.prefixlen or answer.type != "unicast":
+            return False
+        if len(ways_of(route, self.objects)) != 1 or answer.exits[0].via is None:
+            return False
+        tos = answer.query.tos & ROUTING_TOS
+        defaults = [e for e in self.tables[route.table].matching(answer.query.destination) if not e.length and e.tos in (0, tos)]
+        behind = defaults[[entry.route for entry in defaults].index(route) + 1 :]
+        return any(
+            (entry.tos != route.tos or entry.route.metric <= route.metric)
+            and entry.type == "unicast"
+            and entry.route.scope == route.scope
+            and any(way.via is not None for way in entry.exits[:1])
+            for entry in behind
+        )
+
     def devices_of(self, route: Route) -> tuple[str | None, ...]:
         """Return the devices a route may lead out by, usable or not (`fib_info_nh_uses_dev`)."""
         return tuple(hop.device for hop in ways_of(route, self.objects))

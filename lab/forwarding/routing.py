@@ -230,6 +230,8 @@ def route_output(
         return OutputRoute(answer, chosen, Exit("lo", None), chosen=not source)
     if answer.type == "broadcast":
         raise Undecided("sending to a broadcast address is not modelled")
+    if device is None and node.fib.takes_turns(answer):
+        raise Undecided("which of several default routes of one table is taken depends on what is known of their gateways", answer.route)
     way = choose_exit(world, node, answer, packet, made_here=True)
     chosen_source = packet.source if source else preferred_source(node, answer, way.device, way.via)
     return _unless_loopback(node, OutputRoute(answer, chosen_source, way, chosen=not source))

@@ -278,6 +278,15 @@ def test_no_path_mtu_is_learned_for_an_own_address_that_is_not_on_lo(row: Any, d
     assert str(row.trace("a", "10.1.0.77", "tcp", size=1400, answer_size=100).outcome) == outcome
 
 
+def test_default_routes_for_different_tos_take_turns_and_those_of_larger_metric_do_not(net: Any) -> None:
+    net.node("a").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("a:eth1 10.2.0.2/24", "q:left 10.2.0.1/24")
+    net.route("a", "default via 10.1.0.1 dev eth0", "default via 10.2.0.1 dev eth1 metric 7").address("r", "lo", "10.9.0.1/32")
+    assert net.trace("a", "10.9.0.1", tos=8).outcome.kind == "reply"
+    net.route("a", "default via 10.1.0.1 dev eth0 tos 0x8 metric 9")
+    assert net.trace("a", "10.9.0.1").outcome.kind == "reply"
+    assert "which of several default routes" in net.trace("a", "10.9.0.1", tos=8).outcome.why
+
+
 def test_tcp_does_not_repeat_what_would_die_the_same_death(row: Any) -> None:
     row.listen("b", "tcp", 80).chain("b", "output", (Match(Payload("ip", "length"), 500, ">"), DROP))
     assert [traced.purpose for traced in row.trace("a", "10.2.0.2", "tcp", size=600).traces].count("answer") == 1
