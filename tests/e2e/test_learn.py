@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -71,6 +72,25 @@ def test_a_lesson_is_learned(learner: Type) -> None:
     (entry,) = [one for one in json.loads(learner("--json").out) if one["name"] == "one-way"]
     assert (entry["done"], entry["points"]) == (1, 100)
     assert "learn-ann" not in lab("ps").out
+
+
+def test_a_lab_that_is_killed_ends_the_shell_in_words_and_the_lesson_begins_again(learner: Type, who: str, state_folder: Path) -> None:
+    assert learner("one-way", "--seed", "0", "--no-shell").code == 0
+    learner("clue")
+    environment = {**os.environ, "XDG_STATE_HOME": str(state_folder)}
+    argv, pipe = command("learn", "--as", "ann", "shell", who=who), subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        shell.stdin.write(b"hostname\n")
+        shell.stdin.flush()
+        assert shell.stdout.readline() == b"client\n"
+        (entry,) = [one for one in lab("ps", "--json", who=who).json if one["name"] == "learn-ann"]
+        os.kill(entry["pid"], signal.SIGKILL)
+        _, said = shell.communicate(timeout=60)
+    assert "The lab has ended; what you have achieved is kept." in said.decode()
+    assert learner("one-way", "--no-shell").code == 0
+    assert "1 clues" in learner("status").out
 
 
 def test_those_who_mistype_are_told(learner: Type) -> None:
