@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import complete_file, error_json, files_in, json_option, print_json
+from lab.cli.common import complete_file_or_lesson, error_json, files_in, json_option, print_json
 from lab.errors import InputError, InputErrors, printable
 
 EPILOG = """\b
@@ -16,7 +16,7 @@ Examples:
 
 
 @click.command("check", epilog=EPILOG)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file_or_lesson)
 @json_option
 def command(files: tuple[str, ...], as_json: bool) -> int:
     """Check topology, scenario and lesson files: their form, the names and addresses in them, and what they compile to. Of change files and

@@ -93,16 +93,39 @@ def error_json(error: LabError) -> dict[str, object]:
 
 
 def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a shipped scenario or topology; files are completed by the shell."""
+    """Complete the name of a shipped scenario or topology, or of a file."""
     from lab.spec import names
-    from lab.spec.shipped import KINDS
 
-    found = [name for kind in KINDS for name in names(kind) if name.startswith(incomplete)]
+    found = [name for name in (*names("scenarios"), *names("topologies")) if name.startswith(incomplete)]
     folder, prefix = os.path.split(incomplete)
     here = Path(folder or ".")
     if here.is_dir():
         found += [os.path.join(folder, entry.name) for entry in here.iterdir() if entry.name.startswith(prefix) and _shown(entry)]  # noqa: PTH118
     return sorted(found)
+
+
+def complete_file_or_lesson(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete what `complete_file` does, and the names of shipped lessons."""
+    from lab.spec import names
+
+    return sorted([*complete_file(ctx, param, incomplete), *(name for name in names("lessons") if name.startswith(incomplete))])
+
+
+def complete_file_or_lab(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete what `complete_file` does, and the names of running labs."""
+    return sorted([*complete_file(ctx, param, incomplete), *complete_lab(ctx, param, incomplete)])
+
+
+def complete_phase(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a phase of the scenario named before."""
+    from lab.api.inputs import open_input
+
+    named = next(iter(ctx.args), "")  # click puts it nowhere else, as long as an option lacks its value
+    try:
+        scenario = open_input(named, None).scenario
+    except LabError:  # there is no such file, or it is wrong: nothing to offer
+        return []
+    return [name for name in (scenario.model.phases if scenario else ()) if name.startswith(incomplete)]
 
 
 def complete_lab(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -139,6 +162,10 @@ def _shown(entry: Path) -> bool:
 
 
 file_argument = click.argument("file", shell_complete=complete_file)
+phase_option = click.option("--phase", shell_complete=complete_phase, help="The phase of a scenario; by default its first.")
+phase_or_at_option = click.option(
+    "--phase", shell_complete=complete_phase, help="The phase of a scenario; by default its first. FILE@PHASE says the same."
+)
 lab_argument = click.argument("lab", shell_complete=complete_lab)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
 ipv6_option = click.option("--ipv6", "-6", is_flag=True, help="TO's IPv6 address, where it is a name.")

@@ -15,7 +15,7 @@ Examples:
 @click.command("completion", epilog=EPILOG)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the completion script of a shell: commands, options, shipped files, running labs and their nodes."""
+    """Print the completion script of a shell: commands, options, shipped files, a scenario's phases, running labs and their nodes."""
     from click.shell_completion import get_completion_class
 
     from lab.cli.app import cli

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import complete_file, console, json_option, print_json
+from lab.cli.common import complete_file_or_lab, console, json_option, phase_option, print_json
 
 EPILOG = """\b
 Examples:
@@ -14,8 +14,8 @@ Examples:
 
 
 @click.command("diagnose", epilog=EPILOG)
-@click.argument("source", metavar="FILE|LAB", shell_complete=complete_file)
-@click.option("--phase", help="The phase of a scenario; by default its first.")
+@click.argument("source", metavar="FILE|LAB", shell_complete=complete_file_or_lab)
+@phase_option
 @click.option("--cluster", help="Only this cluster.")
 @json_option
 def command(source: str, phase: str | None, cluster: str | None, as_json: bool) -> int:

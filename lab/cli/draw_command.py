@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from lab.cli.common import check_ports, complete_file, console, ipv6_option
+from lab.cli.common import check_ports, complete_file_or_lab, console, ipv6_option, phase_or_at_option
 
 if TYPE_CHECKING:
     from lab.report.diagram import Diagram, Scene
@@ -34,11 +34,11 @@ Examples:
 
 
 @click.command("draw", epilog=EPILOG)
-@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file)
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file_or_lab)
 @click.option("--trace", "ends", nargs=2, metavar="FROM TO", help="The path of a packet, and of what it causes.")
 @click.option("--matrix", is_flag=True, help="Who reaches whom, as a heat map with reasons.")
 @click.option("--routes", metavar="NODE", help="The routes of a node: which prefix wins where.")
-@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@phase_or_at_option
 @click.option("--compare", nargs=2, metavar="A B", help="Two phases in one picture: what is gone, what is new, what has changed.")
 @click.option(
     "--output",

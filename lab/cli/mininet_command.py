@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import complete_file, console
+from lab.cli.common import complete_file, console, phase_or_at_option
 
 EPILOG = """\b
 Examples:
@@ -18,7 +18,7 @@ In it: nodes, net, links, dump, pingall, NODE COMMAND, exit; docs/mininet.md has
 
 @click.command("mininet", epilog=EPILOG)
 @click.argument("file", metavar="FILE", shell_complete=complete_file)
-@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@phase_or_at_option
 def command(file: str, phase: str | None) -> None:
     """Build a network with Mininet's own classes, and open Mininet's command line on it. When it ends, nothing is left.
 

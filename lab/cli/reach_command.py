@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from lab.cli.common import check_ports, complete_file, console, json_option, print_json
+from lab.cli.common import check_ports, complete_file_or_lab, console, json_option, phase_or_at_option, print_json
 
 EPILOG = """\b
 Examples:
@@ -19,8 +19,8 @@ Examples:
 
 
 @click.command("reach", epilog=EPILOG)
-@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file)
-@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file_or_lab)
+@phase_or_at_option
 @click.option("--from", "sources", multiple=True, help="Only this sender (may be repeated); by default every node, pod and host.")
 @click.option("--to", "targets", multiple=True, help="Only these addresses, as CIDR (may be repeated).")
 @click.option("--proto", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import file_argument, json_option, print_json
+from lab.cli.common import file_argument, json_option, phase_option, print_json
 
 EPILOG = """\b
 Examples:
@@ -18,7 +18,7 @@ Examples:
 @click.command("show", epilog=EPILOG)
 @file_argument
 @click.option("--as", "form", type=click.Choice(["spec", "state", "plan", "commands", "mininet"]), default="commands", show_default=True)
-@click.option("--phase", help="The phase of a scenario; by default its first.")
+@phase_option
 @click.option("--node", help="Only this node or pod.")
 @json_option
 def command(file: str, form: str, phase: str | None, node: str | None, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.common import check_ports, complete_file, console, ipv6_option, json_option, print_json
+from lab.cli.common import check_ports, complete_file_or_lab, console, ipv6_option, json_option, phase_or_at_option, print_json
 
 EPILOG = """\b
 Exit codes: 0 the packet is delivered and answered; 1 it is not, or (--observe) the witnesses disagree; 4 the model cannot tell.
@@ -18,10 +18,10 @@ Examples:
 
 
 @click.command("trace", epilog=EPILOG)
-@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file)
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file_or_lab)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@phase_or_at_option
 @click.option("--proto", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
 @click.option("--dport", type=click.IntRange(1, 65535), help="Destination port; by default 80 for tcp, 53 for udp.")
 @click.option("--sport", type=click.IntRange(1, 65535), help="Source port.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from lab.cli.common import engine_option, file_argument, json_option, print_json
+from lab.cli.common import engine_option, file_argument, json_option, phase_option, print_json
 
 if TYPE_CHECKING:
     from lab.kernel.holder import Operation
@@ -24,7 +24,7 @@ Examples:
 
 @click.command("up", epilog=EPILOG)
 @file_argument
-@click.option("--phase", help="The phase of a scenario; by default its first.")
+@phase_option
 @click.option("--name", help="What to call the lab; by default as the file calls itself.")
 @engine_option
 @json_option

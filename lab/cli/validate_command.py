@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lab.cli.common import complete_file, console, print_json
+from lab.cli.common import complete_file_or_lab, console, phase_or_at_option, print_json
 from lab.spec.writing import check_writable, write_whole
 
 EPILOG = """\b
@@ -27,9 +27,9 @@ FORMATS = ("text", "json", "markdown", "junit")
 
 
 @click.command("validate", epilog=EPILOG)
-@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file)
+@click.argument("file", metavar="FILE|LAB", shell_complete=complete_file_or_lab)
 @click.option("--change", required=True, help="A file of commands, - for standard input, a YAML change file, or a state: FILE@PHASE.")
-@click.option("--phase", help="The phase of a scenario; by default its first. FILE@PHASE says the same.")
+@phase_or_at_option
 @click.option("--intents", help="A YAML file that says what must be true afterwards.")
 @click.option("--steps", is_flag=True, help="Judge every intermediate state, and look for a better order where one breaks something.")
 @click.option("--failures", type=click.IntRange(0, 1), default=0, help="1: let every link, gateway and route fail, before and after.")

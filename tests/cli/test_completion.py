@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from lab.kernel.holder import Operation, hold
+from lab.kernel.registry import stop
+from lab.kernel.sandbox import Report, Sandbox
 from tests.cli.command import ROOT, lab, lab_process
 
 
@@ -58,3 +63,34 @@ def test_shipped_files_and_files_here_are_completed(tmp_path: Path) -> None:
 def test_names_of_labs_that_are_not_there_are_no_mistake(tmp_path: Path) -> None:
     assert completions("exec", "no-such-lab-", folder=tmp_path) == []
     assert completions("exec", "no-such-lab", "", folder=tmp_path) == []
+
+
+def test_a_lesson_is_offered_where_it_is_taken() -> None:
+    assert completions("check", "calico-24") == ["calico-24", "calico-24-mismatch", "calico-2457"]
+    assert completions("run", "calico-24") == completions("up", "calico-24") == ["calico-24-mismatch", "calico-2457"]
+
+
+@pytest.mark.parametrize("command", ["up", "show", "diagnose", "trace", "reach", "draw", "validate", "mininet"])
+def test_the_phases_of_the_scenario_named_before_are_completed(command: str, tmp_path: Path) -> None:
+    assert completions(command, "calico-24-mismatch", "--phase", "", folder=tmp_path) == ["healthy", "broken", "routes-only", "fixed"]
+
+
+def test_where_there_is_no_phase_none_is_offered(tmp_path: Path) -> None:
+    assert completions("up", "calico-24-mismatch", "--phase", "x", folder=tmp_path) == []
+    assert completions("up", "two-clusters", "--phase", "", folder=tmp_path) == []
+    assert completions("up", "no-such-file", "--phase", "", folder=tmp_path) == []
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(sys.platform != "linux", reason="labs run on Linux")
+def test_a_running_lab_is_completed_where_it_is_taken(sandbox: Sandbox) -> None:
+    def nothing(_sandbox: Sandbox, _report: Report) -> Mapping[str, Operation]:
+        return {}
+
+    hold("completed-trial", nothing)
+    try:
+        for command in ("diagnose", "trace", "down", "exec"):
+            assert completions(command, "completed-") == ["completed-trial"]
+        assert completions("up", "completed-") == []
+    finally:
+        stop("completed-trial")
