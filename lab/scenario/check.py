@@ -13,7 +13,7 @@ from lab.errors import InputError, InputErrors, Place, did_you_mean, quoted
 from lab.scenario.cast import Cast
 from lab.scenario.phases import Stage, compile_stages
 from lab.spec import Loaded, Names, Scenario, Topology, topology_of
-from lab.spec.changes import RunChange
+from lab.spec.changes import ProcessChange, RunChange
 from lab.spec.document import Path
 from lab.spec.expectations import (
     AnyExpectation,
@@ -46,6 +46,7 @@ def check_states(scenario: Loaded[Scenario], topology: Loaded[Topology]) -> None
     ]
     everywhere = _Everywhere([state for _, state in compiled], frozenset(name for on in commanded for name in on))
     mistakes = [mistake for stage, state in compiled for mistake in _stage(scenario, stage, Cast.of(state, there[stage.phase]), everywhere)]
+    mistakes += [mistake for stage, state in compiled for mistake in _processes(scenario, stage, Names.of(there[stage.phase]), state)]
     if mistakes:
         raise InputErrors(mistakes)
 
@@ -76,6 +77,20 @@ def _stage(scenario: Loaded[Scenario], stage: Stage, cast: Cast, everywhere: _Ev
                 yield InputError(
                     f"there is no {what} {quoted(name)} in any phase", place=place, hint=did_you_mean(name, sorted(known), what)
                 )
+
+
+def _processes(scenario: Loaded[Scenario], stage: Stage, names: Names, state: State) -> Iterator[InputError]:
+    """Yield a mistake for every process of a stage's own changes that a namespace has not."""
+    for index, item in enumerate(stage.source.changes):
+        if not isinstance(change := item.change, ProcessChange):
+            continue
+        for name in names.expand(change.on):
+            there = state.namespaces.get(name)
+            here = [*(p.name for p in there.programs), *(p.name for p in there.listeners)] if there else []
+            if change.name not in here:
+                place = scenario.place(*stage.path, "changes", index, item.kind, "name")
+                said = f"nothing called {quoted(change.name)} runs in {quoted(name)}"
+                yield InputError(said, place=place, hint=did_you_mean(change.name, here, "process"))
 
 
 def _addresses(body: AnyExpectation, cast: Cast, place: Place) -> Iterator[InputError]:

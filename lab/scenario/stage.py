@@ -168,11 +168,16 @@ class RunningLab:
                     self._run(name, shlex.split(command), action.place, timeout)
             case NftChange(script=script):
                 self._run(name, ["nft", "-f", "-"], action.place, _NFT_SECONDS, script)
-            case AnnounceChange(device=device, address=address):
+            case _:
                 try:
-                    announce(self.sandbox, name, device, address)
+                    self._act_itself(name, action.change)
                 except LabError as error:
                     raise error.at(action.place) from None
+
+    def _act_itself(self, name: str, change: AnnounceChange | ProcessChange) -> None:
+        match change:
+            case AnnounceChange(device=device, address=address):
+                announce(self.sandbox, name, device, address)
             case ProcessChange(name=process, action="stop"):
                 self.services.stop(name, process)
             case ProcessChange(name=process):

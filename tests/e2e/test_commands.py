@@ -71,3 +71,14 @@ def test_a_delay_that_this_kernel_cannot_make_is_named_with_its_line_and_what_it
     done = lab("run", str(file))
     assert done.code == 3
     assert f"{file}:6:21: r1:middle is to delay packets, which is not available here: it needs sch_netem" in done.err
+
+
+def test_a_process_that_was_never_stopped_is_not_started_and_the_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "started.yaml"
+    file.write_text(
+        (SCENARIO % "commands: [ip link]").replace(
+            "  - run: {on: [c1-node],", "  - process: {on: [proxy], name: tinyproxy, action: start}\n      - run: {on: [c1-node],"
+        )
+    )
+    done = lab("run", "-q", str(file))
+    assert (done.code, done.err) == (2, f"{file}:9:18: 'tinyproxy' of 'proxy' was not stopped\n")
