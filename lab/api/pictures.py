@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING
 
 from lab.api.inputs import open_input, open_lab, open_state
 from lab.api.questions import PORTS, Protocol, trace
 from lab.errors import InputError
-from lab.scenario.lookup import find_namespace, namespace_address
+from lab.scenario.lookup import find_namespace, has_address, namespace_address
 from lab.scenario.phases import compile_stages
 from lab.spec.selectors import SERVICE, parse_address
 from lab.state import State
@@ -174,12 +174,12 @@ def draw_map(name: str, phase: str | None = None) -> Scene:
     return topology(open_state(name, phase), _called(name, phase))
 
 
-def draw_routes(name: str, node: str, phase: str | None = None) -> Scene:
-    """Return which prefix wins where on a node. Raises InputError."""
+def draw_routes(name: str, node: str, phase: str | None = None, *, ipv6: bool = False) -> Scene:
+    """Return which prefix, of IPv4 or of IPv6, wins where on a node. Raises InputError."""
     from lab.report.diagram.prefixes import prefixes
 
     state = open_state(name, phase)
-    return prefixes(state, find_namespace(state, node), f"{_called(name, phase)}: which route of {node} wins where")
+    return prefixes(state, find_namespace(state, node), f"{_called(name, phase)}: which route of {node} wins where", 6 if ipv6 else 4)
 
 
 def draw_matrix(
@@ -190,24 +190,27 @@ def draw_matrix(
     *,
     sources: Sequence[str] = (),
     targets: Sequence[str] = (),
+    ipv6: bool = False,
 ) -> Scene:
-    """Return who reaches whom as a heat map; by default every node, pod and host is asked about every other. Raises InputError."""
+    """Return who reaches whom, over IPv4 or over IPv6, as a heat map. Raises InputError.
+
+    By default every node, pod and host that has such an address is asked about every other.
+    """
     from lab.forwarding import Flow
     from lab.forwarding.reach import reach
     from lab.report.diagram.matrix import matrix
 
-    state = open_state(name, phase)
-    known = [n.name for n in state if n.role in ("node", "pod", "host", "proxy") and any(e.device != "lo" for e in n.addresses)]
-    receivers: dict[str, IPv4Address] = {}
-    for target in [find_namespace(state, target) for target in targets] or known:
-        address = namespace_address(state, target)
-        if isinstance(address, IPv4Address):
-            receivers[target] = address
+    state, version = open_state(name, phase), 6 if ipv6 else 4
+    known = [n.name for n in state if n.role in ("node", "pod", "host", "proxy") and has_address(state, n.name, version)]
+    asked = [find_namespace(state, target) for target in targets] or known
+    receivers = {target: namespace_address(state, target, version) for target in asked}
     senders = [find_namespace(state, source) for source in sources] or known
-    flow = Flow("any", IPv4Address(0), protocol, PORTS[protocol] if port is None else port)
-    exact = [IPv4Network(address) for address in receivers.values()]
+    nobody = IPv6Address(0) if ipv6 else IPv4Address(0)
+    flow = Flow("any", nobody, protocol, PORTS[protocol] if port is None else port)
+    exact = [ip_network(address) for address in receivers.values()]
     found = reach(state, sources=senders, within=exact, flow=flow, also=exact)
-    return matrix(found, receivers, f"{_called(name, phase)}: who reaches whom by {protocol.upper()}")
+    over = " over IPv6" if ipv6 else ""
+    return matrix(found, receivers, f"{_called(name, phase)}: who reaches whom by {protocol.upper()}{over}")
 
 
 def _called(name: str, phase: str | None) -> str:

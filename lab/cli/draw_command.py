@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from lab.cli.common import check_ports, complete_file_or_lab, console, ipv6_option, phase_or_at_option
+from lab.cli.common import check_ports, complete_file_or_lab, console, phase_or_at_option
 
 if TYPE_CHECKING:
     from lab.report.diagram import Diagram, Scene
@@ -51,7 +51,12 @@ Examples:
 @click.option("--dport", type=click.IntRange(1, 65535), help="Destination port; by default 80 for tcp, 53 for udp.")
 @click.option("--size", type=click.IntRange(28, 65535), help="Length of the IP packet in bytes.")
 @click.option("--df/--no-df", default=None, help="Forbid, or allow, fragmentation; by default as sockets do.")
-@ipv6_option
+@click.option(
+    "--ipv6",
+    "-6",
+    is_flag=True,
+    help="With --trace TO's IPv6 address, where it is a name; with --matrix and --routes IPv6 in place of IPv4.",
+)
 @click.option("--observe", is_flag=True, help="With --trace: build the network, send the packet, and say where it was seen.")
 @click.option("--from", "sources", multiple=True, help="With --matrix: only this sender (may be repeated).")
 @click.option("--to", "targets", multiple=True, help="With --matrix: only this receiver (may be repeated).")
@@ -94,8 +99,10 @@ def command(
     given = click.get_current_context().get_parameter_source("proto") is ParameterSource.COMMANDLINE
     if (given or dport is not None) and ends is None and not matrix:
         raise click.UsageError("--proto and --dport go with --trace or --matrix")
-    if (size is not None or df is not None or ipv6) and ends is None:
-        raise click.UsageError("--size, --df and --ipv6 go with --trace")
+    if (size is not None or df is not None) and ends is None:
+        raise click.UsageError("--size and --df go with --trace")
+    if ipv6 and ends is None and not matrix and routes is None:
+        raise click.UsageError("--ipv6 goes with --trace, --matrix or --routes")
     check_ports(proto, dport=dport)
     chosen = _format(output, form)
     if dark and chosen not in BINARY:
@@ -119,10 +126,10 @@ def command(
         _write(diagram.scene, diagram, front, chosen, output, dark=dark)
         return
     if routes is not None:
-        scene = draw_routes(file, routes, phase)
+        scene = draw_routes(file, routes, phase, ipv6=ipv6)
     elif matrix:
         with _waiting("asking every sender about every receiver"):
-            scene = draw_matrix(file, phase, proto, dport, sources=sources, targets=targets)  # type: ignore[arg-type]
+            scene = draw_matrix(file, phase, proto, dport, sources=sources, targets=targets, ipv6=ipv6)  # type: ignore[arg-type]
     else:
         scene = draw_map(file, phase)
     _write(scene, None, None, chosen, output, dark=dark)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from string import ascii_uppercase
 
+from lab.forwarding.packet import Address
 from lab.forwarding.reach import Reach
 from lab.report.diagram.metrics import shortened, shown, width, wrapped
 from lab.report.diagram.scene import Box, Element, Label, Layer, Scene
@@ -35,7 +35,7 @@ class _Fate:
     reason: str
 
 
-def matrix(found: Reach, receivers: Mapping[str, IPv4Address], title: str) -> Scene:
+def matrix(found: Reach, receivers: Mapping[str, Address], title: str) -> Scene:
     """Return who reaches what as a heat map. `receivers` are the addresses asked about, by name."""
     senders = list(dict.fromkeys(cell.source for cell in found.cells))
     fates = {
@@ -90,7 +90,7 @@ def _said(fate: _Fate, letters: Mapping[str, str]) -> str:
     return f"{MEANINGS[fate.answer]}, {letters[fate.reason]}" if fate.reason else MEANINGS[fate.answer]
 
 
-def _fate(found: Reach, sender: str, name: str, address: IPv4Address, own: IPv4Address | None) -> _Fate | None:
+def _fate(found: Reach, sender: str, name: str, address: Address, own: Address | None) -> _Fate | None:
     if sender == name:
         return None
     try:
@@ -99,7 +99,8 @@ def _fate(found: Reach, sender: str, name: str, address: IPv4Address, own: IPv4A
         return None
     reason = cell.reason or cell.outcome
     if own is not None:  # one reason for all who share it
-        reason = re.sub(rf"(?<![\d.]){re.escape(str(own))}(?!\d|\.\d)", "the sender", reason)
+        before, after = (r"(?<![\d.])", r"(?!\d|\.\d)") if own.version == 4 else (r"(?<![\da-f:])", r"(?![\da-f]|:[\da-f])")
+        reason = re.sub(f"{before}{re.escape(str(own))}{after}", "the sender", reason)
     return _Fate(cell.answer, shown(reason) if cell.answer != "reply" else "")
 
 

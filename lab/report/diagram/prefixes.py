@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
 from lab.errors import InputError
 from lab.forwarding import Network
 from lab.forwarding.fib import Lookup, Query
-from lab.forwarding.packet import ICMP
+from lab.forwarding.network import Node
+from lab.forwarding.packet import ICMP, ICMPV6
 from lab.forwarding.why import describe_route, table_name
 from lab.report.diagram.metrics import shortened, shown, width
 from lab.report.diagram.scene import Box, Element, Label, Layer, Scene
+from lab.spec.findings import within
 from lab.state import Route, State, Table, Vxlan
 
 _ROW = 18.0
@@ -30,36 +32,41 @@ class _Range:
     first: int
     last: int
     answer: Lookup
+    version: int
 
     @property
     def text(self) -> str:
-        first, last = IPv4Address(self.first), IPv4Address(self.last)
+        kind = IPv4Address if self.version == 4 else IPv6Address
+        first, last = kind(self.first), kind(self.last)
         return str(first) if first == last else f"{first} - {last}"
 
 
-def prefixes(state: State, node: str, title: str = "") -> Scene:
-    """Return the routes of a node as a picture. Raises InputError for a node that has no IPv4 route but its own addresses."""
+def prefixes(state: State, node: str, title: str = "", version: int = 4) -> Scene:
+    """Return the routes of a node, of a version of IP, as a picture. Raises InputError for a node that has none but its own addresses."""
     namespace = state[node]
-    routes = [route for route in namespace.routes if isinstance(route.destination, IPv4Network) and route.table != Table.LOCAL]
+    routes = [route for route in namespace.routes if route.destination.version == version and _is_drawn(route)]
     if not routes:
-        raise InputError(f"{node!r} has no routes to draw")
-    ranges = list(_ranges(Network(state).node(node), routes))
+        raise InputError(f"{node!r} has no {'' if version == 4 else 'IPv6 '}routes to draw")
+    ranges = list(_ranges(Network(state).node(node), routes, version))
+    left = max(_LEFT, max(width(range_.text, 10, fixed=True) for range_ in ranges) + 28)
     columns = _columns(routes)
     title = title or shown(f"Routes of {node}: which prefix wins where")
     depth = max(columns.values()) + 1
-    right = _LEFT + depth * (_BAR + 6) + 14
+    right = left + depth * (_BAR + 6) + 14
     top = 78.0
-    heads = [Label(_LEFT, top - 12, "prefixes, from short to long", "band"), Label(right, top - 12, "who takes the packet", "band")]
-    elements: list[Element] = [Label(18, 46, _subtitle(state, node), "subtitle"), *heads]
+    heads = [Label(left, top - 12, "prefixes, from short to long", "band"), Label(right, top - 12, "who takes the packet", "band")]
+    elements: list[Element] = [Label(18, 46, _subtitle(state, node, version), "subtitle"), *heads]
     winners = {range_.answer.route for range_ in ranges if range_.answer.route is not None}
     for number, route in enumerate(sorted(routes, key=lambda route: (columns[route.key], int(route.destination.network_address)))):
         covered = [n for n, range_ in enumerate(ranges) if _covers(route, range_)]
         if covered:
-            elements += _bar(number, route, covered, columns[route.key], top, wins=route in winners, tunnel=_tunnel(state, node, route))
+            elements += _bar(
+                number, route, covered, columns[route.key], (left, top), wins=route in winners, tunnel=_tunnel(state, node, route)
+            )
     widest = 0.0
     for number, range_ in enumerate(ranges):
         y = top + number * _ROW
-        elements.append(Label(_LEFT - 10, y + 13, range_.text, "axis-fixed", "end"))
+        elements.append(Label(left - 10, y + 13, range_.text, "axis-fixed", "end"))
         text = _answer(range_.answer)
         elements.append(Label(right, y + 13, text, "axis-fixed", title=text))
         widest = max(widest, width(text, 10, fixed=True))
@@ -73,9 +80,15 @@ def prefixes(state: State, node: str, title: str = "") -> Scene:
     return Scene(wide, bottom + 36, title, Layer("", title, described, tuple(elements)))
 
 
-def _ranges(node: object, routes: Sequence[Route]) -> Iterator[_Range]:
+def _is_drawn(route: Route) -> bool:
+    """Whether a route is worth a bar: not of the node's own addresses, and not fe80::/64, which every link has for itself."""
+    return route.table != Table.LOCAL and not (route.destination.version == 6 and route.destination.is_link_local)
+
+
+def _ranges(node: Node, routes: Sequence[Route], version: int) -> Iterator[_Range]:
     """Yield the ranges that the prefixes cut, neighbours with the same route as one, each with what a lookup for it says."""
-    cuts = {0, 1 << 32}
+    fib = node.fib if version == 4 else node.fib6
+    cuts = {0, 1 << (32 if version == 4 else 128)}
     for route in routes:
         first = int(route.destination.network_address)
         cuts |= {first, first + int(route.destination.num_addresses)}
@@ -83,15 +96,15 @@ def _ranges(node: object, routes: Sequence[Route]) -> Iterator[_Range]:
     last: _Range | None = None
     for first, end in pairwise(ordered):
         middle = first + (end - first) // 2
-        answer = node.fib.lookup(Query(middle, 0, "lo", None, 0, 0, ICMP))  # type: ignore[attr-defined]
+        answer = fib.lookup(Query(middle, 0, "lo", None, 0, 0, ICMP if version == 4 else ICMPV6))
         covering = [
             route
             for route in routes
             if first >= int(route.destination.network_address) and end - 1 <= int(route.destination.broadcast_address)
         ]
-        found = _Range(first, end - 1, answer)
+        found = _Range(first, end - 1, answer, version)
         if last is not None and last.answer.route is answer.route and len(covering) <= 1:
-            last = _Range(last.first, end - 1, answer)
+            last = _Range(last.first, end - 1, answer, version)
             continue
         if last is not None:
             yield last
@@ -116,13 +129,14 @@ def _columns(routes: Sequence[Route]) -> dict[object, int]:
 
 def _holds(key: object, route: Route) -> bool:
     assert isinstance(key, tuple)
-    network = key[1]
-    return isinstance(network, IPv4Network) and isinstance(route.destination, IPv4Network) and route.destination.subnet_of(network)
+    return within(route.destination, key[1])
 
 
-def _bar(number: int, route: Route, covered: Sequence[int], column: int, top: float, *, wins: bool, tunnel: bool) -> Iterator[Element]:
-    x = _LEFT + column * (_BAR + 6)
-    y = top + covered[0] * _ROW
+def _bar(
+    number: int, route: Route, covered: Sequence[int], column: int, corner: tuple[float, float], *, wins: bool, tunnel: bool
+) -> Iterator[Element]:
+    x = corner[0] + column * (_BAR + 6)
+    y = corner[1] + covered[0] * _ROW
     kind = (
         "range-gap"
         if not wins
@@ -152,8 +166,8 @@ def _answer(answer: Lookup) -> str:
     return shown(f"{rule}{describe_route(answer.route)}")
 
 
-def _subtitle(state: State, node: str) -> str:
-    rules = [rule for rule in state[node].rules if rule.family == 4 and rule.priority not in (0, 32766, 32767)]
+def _subtitle(state: State, node: str, version: int) -> str:
+    rules = [rule for rule in state[node].rules if rule.family == version and rule.priority not in (0, 32766, 32767)]
     if not rules:
         return "one table: the longest prefix wins"
     asked = ", ".join(f"{rule.priority}" for rule in rules)

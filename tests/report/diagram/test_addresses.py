@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.api.pictures import draw_map, draw_path
+from lab.api.pictures import draw_map, draw_matrix, draw_path, draw_routes
 from lab.report.diagram import mermaid
 from lab.report.diagram.scene import Box, Label
 
@@ -35,3 +35,19 @@ def test_a_map_tells_a_nodes_and_a_pods_second_address() -> None:
     titles = {e.title for e in draw_map(NETWORK).shown() if isinstance(e, Box | Label) and e.title}
     assert "node k8s-2 192.168.0.3 fd00::3, 1 pods" in titles
     assert [title for title in titles if title.startswith("pod-3 10.244.") and " fd01:" in title]
+
+
+def test_routes_of_ipv6_have_a_picture_of_their_own() -> None:
+    told = draw_routes("dual-stack-fault-kinds", "k8s-1", ipv6=True).ground.description
+    assert "fd01::80 - fd01::bf: fd01::80/122 via fd00::3 dev eth0" in told
+    assert "fd01::41: fd01::41/128 dev cali" in told
+    assert "10." not in told
+
+
+def test_who_reaches_whom_is_asked_by_either_version() -> None:
+    told = draw_matrix("calico-7183@broken", ipv6=True, sources=["pod-1", "k8s-1"], targets=["nginx", "pod-3"]).ground.description
+    assert "pod-1 to nginx: arrives, the answer is lost" in told
+    assert "pod-1 to pod-3: answered" in told
+    assert "k8s-1 to nginx: answered" in told
+    hidden = draw_matrix("calico-7183@broken", sources=["pod-1"], targets=["nginx"]).ground.description
+    assert "pod-1 to nginx: answered" in hidden
