@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-from lab.errors import InputError
+from lab.errors import InputError, LabError, MachineError
 
 
 def check_writable(path: Path) -> None:
@@ -19,10 +20,11 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all, whenever the writer is killed. Raises InputError when it cannot be written.
+    """Write a file so that it is there whole or not at all, whenever the writer is killed.
 
     Text is written as UTF-8. The content goes into a file without a name (O_TMPFILE, open(2)), which gets its name when it is whole. What
-    is there and is no plain file (/dev/stdout, a pipe) is written to, never replaced.
+    is there and is no plain file (/dev/stdout, a pipe) is written to, never replaced. Raises InputError when it cannot be written, and
+    MachineError when there is no room for it.
     """
     data = content.encode() if isinstance(content, str) else content
     if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):  # noqa: PTH110, PTH113, PTH114
@@ -42,11 +44,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.link(f"/proc/self/fd/{file.fileno()}", new, src_dir_fd=file.fileno(), follow_symlinks=True)
             new.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+        raise _not_written(path, error) from None
 
 
 def _write_into(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> LabError:
+    """Tell a name that was ill chosen from a disk that is full, which no other name in the same place would help."""
+    said = f"{path} cannot be written: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MachineError(said, hint="make room there, or name a place elsewhere")
+    return InputError(said)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import InputError
+from lab.errors import InputError, MachineError
 from lab.spec.writing import check_writable, write_whole
 
 
@@ -30,3 +30,10 @@ def test_others_may_read_it(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_said_beforehand(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         check_writable(tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_is_the_machines_fault_and_not_the_names() -> None:
+    with pytest.raises(MachineError, match="/dev/full cannot be written: No space left on device") as caught:
+        write_whole(Path("/dev/full"), "<ok/>\n")
+    assert caught.value.hint == "make room there, or name a place elsewhere"
