@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lab.state.commands.command import Command, command
+from lab.state.commands.routing import protocol_text
 from lab.state.objects import NextHopObject, Protocol
 
 
@@ -51,7 +52,7 @@ def nexthop_text(thing: NextHopObject) -> str:
     words += ["onlink"] if thing.onlink else []
     members = "/".join(f"{member.id},{member.weight}" if member.weight > 1 else str(member.id) for member in thing.group)
     words += [f"group {members}"] if members else []
-    words += [f"proto {int(thing.protocol)}"] if thing.protocol != Protocol.UNSPEC else []
+    words += [f"proto {protocol_text(thing.protocol)}"] if thing.protocol != Protocol.UNSPEC else []
     return " ".join(words)
 
 

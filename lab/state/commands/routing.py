@@ -51,7 +51,7 @@ def route_text(route: Route) -> str:
     words += _way(route.via, route.device)
     words += ["onlink"] if route.onlink and not route.hops else []
     words += [f"table {_table(route.table)}"] if route.table != Table.MAIN else []
-    words += [f"proto {_protocol(route.protocol)}"] if route.protocol != Protocol.BOOT else []
+    words += [f"proto {protocol_text(route.protocol)}"] if route.protocol != Protocol.BOOT else []
     words += [f"scope {route.scope}"] if route.destination.version == 4 and route.scope != _default_scope(route) else []
     words += [f"src {route.source}"] if route.source is not None else []
     words += [f"metric {route.metric}"] if route.metric else []
@@ -71,7 +71,8 @@ def _hop(hop: NextHop) -> list[str]:
     return ["nexthop", *_way(hop.via, hop.device), f"weight {hop.weight}", *onlink]
 
 
-def _protocol(protocol: int) -> str:
+def protocol_text(protocol: int) -> str:
+    """Return who made something as iproute2 says it: by the names it has."""
     return _PROTOCOL_NAMES.get(protocol, str(int(protocol)))
 
 
@@ -133,7 +134,7 @@ def rule_text(rule: Rule) -> str:
     words += [f"dport {_ports(rule.destination_ports)}"] if rule.destination_ports is not None else []
     words += [f"suppress_prefixlength {rule.suppress_prefix_length}"] if rule.suppress_prefix_length is not None else []
     words += [f"suppress_ifgroup {rule.suppress_group}"] if rule.suppress_group is not None else []
-    words += [f"protocol {_protocol(rule.protocol)}"] if rule.protocol != Protocol.UNSPEC else []
+    words += [f"protocol {protocol_text(rule.protocol)}"] if rule.protocol != Protocol.UNSPEC else []
     return " ".join((*words, _action(rule)))
 
 
