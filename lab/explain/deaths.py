@@ -10,6 +10,7 @@ from typing import Final
 
 from lab.explain.explanation import Responsible
 from lab.explain.objects import device_of, missing, owner_of, responsible, sysctl
+from lab.explain.way_back import way_back
 from lab.forwarding import Dropped, Hop, Network, Packet, Reason, Stage, Trace
 from lab.forwarding.arp import Resolution
 from lab.forwarding.link import Bridging
@@ -75,6 +76,10 @@ def death_of(network: Network, found: Trace) -> Death:
     if reason in _FILTERS:
         comment = verdict.subject.comment if isinstance(verdict.subject, NftRule) else None
         rule = f'rule "{comment}"' if comment else "a rule"
+        back = way_back(network, found, here, verdict.subject)
+        if back is not None:
+            text = text.replace("a rule of chain", f"{rule} of nft chain")
+            return Death(f"{text}: {back[0]}", back[1], "a way back by the device it came in by", thing)
         return Death(text.replace("a rule of chain", f"{rule} of nft chain"), thing, "no such rule, or an accept before it")
     if reason is Reason.NEIGHBOUR:
         return _no_neighbour(network, found, verdict)

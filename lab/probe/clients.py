@@ -156,7 +156,8 @@ class PingClient:
 
     def start(self, context: Context, port: IcmpPort) -> None:
         """Send the echo request."""
-        identifier, sequence = 0x4C00 | (self.number >> 16) & 0xFF, self.number & 0xFFFF
+        # An identifier of its own, as each run of ping(8) has: to connection tracking it is no other ping's flow.
+        identifier, sequence = self.number & 0xFFFF, (self.number >> 16) & 0xFFFF
         context.tracker.echo(self.number, identifier, sequence)
         payload = cookie(self.number).ljust(self.request.size, b"\xaa")[: self.request.size]
         kind = 8 if self.request.target.version == 4 else 128  # whose check sum the kernel makes

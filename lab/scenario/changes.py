@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_network
 
 from lab.cluster.underlay.ports import impairment_of, port_of
@@ -170,6 +170,14 @@ def _destination(change: RouteChange) -> Network:
     return ip_network("0.0.0.0/0") if change.to == "default" else change.to
 
 
+def _has_what_is_stated(found: Rule, wanted: Rule, change: RuleChange) -> bool:
+    """Whether a rule is one that a change deletes, as `ip rule del` knows it: by its priority, and by whatever else is stated."""
+    stated = {"priority", "family", *change.model_fields_set} - {"on", "action", "type"}
+    keys = [key for key in (field.name for field in fields(Rule)) if key in stated]
+    kind = "type" not in change.model_fields_set or found.action == wanted.action
+    return kind and all(getattr(found, key) == getattr(wanted, key) for key in keys)
+
+
 def _rule(namespace: NamespaceBuilder, change: RuleChange, why: Provenance) -> None:
     rule = Rule(
         change.priority,
@@ -185,7 +193,7 @@ def _rule(namespace: NamespaceBuilder, change: RuleChange, why: Provenance) -> N
     )
     if change.action == "add":
         namespace.add_rule(rule, why)
-    elif not namespace.delete_rules(lambda other: other == rule):
+    elif not namespace.delete_rules(lambda other: _has_what_is_stated(other, rule, change)):
         raise InputError(f"{namespace.name!r} has no such rule of priority {change.priority}")
 
 

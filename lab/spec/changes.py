@@ -115,11 +115,11 @@ class RuleChange(Change):
     """Adds or deletes a policy routing rule, as ``ip rule`` does."""
 
     action: Literal["add", "delete"] = "add"
-    """What happens to the rule; `delete` looks for one that is the same in everything."""
+    """What happens to the rule; `delete` takes away those of this priority that have what else is stated."""
     priority: Unsigned
     """Its priority; the smallest comes first. The kernel's own are 0 (local), 32766 (main) and 32767 (default)."""
     table: TableId | None = None
-    """The table to look in."""
+    """The table to look in. A rule that is added needs one."""
     type: Literal["lookup", "blackhole", "unreachable", "prohibit"] = "lookup"
     """What happens to a packet it matches."""
     source: AnyNetwork | None = None
@@ -137,7 +137,8 @@ class RuleChange(Change):
 
     @model_validator(mode="after")
     def _names_a_table(self) -> RuleChange:
-        if (self.type == "lookup") != (self.table is not None):
+        deletes_any = self.action == "delete" and self.type == "lookup"
+        if not deletes_any and (self.type == "lookup") != (self.table is not None):
             raise ValueError(
                 "a rule needs the `table` it looks in" if self.table is None else f"a rule of type {self.type} looks in no table"
             )

@@ -370,7 +370,7 @@ _CNI_MODES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Cni(Model):
-    """A cluster's network plug-in: Calico 3.26, flannel, or the bridge plug-in alone, whose nodes' ranges the network's routers know."""
+    """A cluster's network plug-in: Calico 3.26, flannel, or the bridge plug-in alone, whose ranges `routes` of routers lead to."""
 
     plugin: Literal["calico", "flannel", "bridge"] = "calico"
     """The plug-in. Calico's pods have a /32 each; those of the others are on a bridge, with addresses of their node's podCIDR."""

@@ -32,9 +32,11 @@ NAMED = {
     "calico-3194 broken": "BGP speaker 172.18.0.1 AS 64512 with nobody in node-1",
     "calico-3246 broken": "route blackhole 10.192.79.128/26 in node-1",
     "calico-7183 broken": "IPPool default-ipv6-ippool in k8s-1",
+    "calico-4662 broken": "rule 30400: from 192.168.10.11/32 lookup 30400 in node-1",
     "calicoctl-2149 broken": "IPPool default-pool 192.168.0.0/16 in node-1",
     "flannel-vagrant broken": "FDB entry 02:38:85:89:9f:2b dev flannel.1 dst 10.0.2.15 in vm-1",
     "k8s-20475 broken": "link vetha7a3e029 mtu 1450 in node-1",
+    "k8s-40182 broken": "nft chain ip filter FORWARD: policy drop in node-1",
     "k8s-48370 broken": "tracked connection udp 10.96.0.101:53 without translation in node-1",
     "k8s-74839 broken": "no nft rule ct state invalid drop in node-1",
     "kops-710 broken": "route 172.17.0.0/16 dev docker0 in node-1",
@@ -90,7 +92,7 @@ def test_what_is_expected_of_a_broken_network_does_not_hold_in_a_healthy_one(tmp
         (tmp_path / file.name).write_text(json.dumps(_broken_expected_of_healthy(file)))
     ran = lab("run", *(str(tmp_path / file.name) for file in PUBLISHED), "--json")
     assert [run["scenario"] for run in ran.json] == [file.stem for file in PUBLISHED]
-    assert {(run["scenario"], phase["name"]) for run in ran.json for phase in run["phases"] if not _fails(phase)} == CURES
+    assert {(run["scenario"], phase["name"]) for run in ran.json for phase in run["phases"][1:] if not _fails(phase)} == CURES
 
 
 def _fails(phase: Any) -> bool:
@@ -98,12 +100,12 @@ def _fails(phase: Any) -> bool:
 
 
 def _broken_expected_of_healthy(file: Path) -> dict[str, Any]:
-    """A scenario whose phases all have the healthy network, and expect of it what each phase between the first and the last does."""
+    """A scenario whose phases all have the healthy network: the first as it is, each to the last but one with what it expects otherwise."""
     written: Any = read_yaml(file.read_bytes(), str(file)).root.plain()
     healthy = written["phases"]["healthy"]
     between = list(written["phases"].items())[1:-1]
     phases = {name: {**healthy, "title": name, "expect": broken["expect"], "then": []} for name, broken in between}
-    return {key: value for key, value in written.items() if key != "compare"} | {"phases": phases}
+    return {key: value for key, value in written.items() if key != "compare"} | {"phases": {"healthy": healthy, **phases}}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="is what the test above does")

@@ -78,6 +78,12 @@ class TestAnswers:
         assert [outcome.request for outcome in outcomes] == requests
         assert {len([w for w in way(outcome) if w.startswith("r:ra in")]) >= 1 for outcome in outcomes} == {True}
 
+    def test_each_ping_is_a_flow_of_its_own(self, sandbox: Sandbox) -> None:
+        """As each run of ping(8) is: connection tracking goes by addresses and identifier."""
+        with small_network(sandbox) as small:
+            outcomes = [*small.probe(PingRequest("a", B), PingRequest("a", B)), small.one(PingRequest("a", B))]
+        assert len({sighting.ports for outcome in outcomes for sighting in outcome.sightings}) == 3
+
     def test_a_traceroute_names_every_hop(self, sandbox: Sandbox) -> None:
         with small_network(sandbox) as small:
             outcome = small.one(TracerouteRequest("a", B))

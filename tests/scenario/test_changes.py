@@ -80,6 +80,11 @@ class TestOtherThings:
         with_it = changed({"rule": rule})
         assert [r.table for r in with_it["c1-w1"].rules if r.priority == 90] == [90]
         assert 90 not in [r.priority for r in apply_changes(with_it, [ordered({"rule": {**rule, "action": "delete"}})])["c1-w1"].rules]
+        for less in ({"priority": 90}, {"priority": 90, "table": 90}, {"priority": 90, "source": "10.46.0.0/16"}):
+            gone = apply_changes(with_it, [ordered({"rule": {"on": ["c1-w1"], "action": "delete", **less}})])
+            assert 90 not in [r.priority for r in gone["c1-w1"].rules], less
+        with pytest.raises(InputError, match="no such rule of priority 90"):
+            changed({"rule": {"on": ["c1-w1"], "action": "delete", "priority": 90, "table": 91}})
         with pytest.raises(InputError, match="no such rule of priority 91"):
             changed({"rule": {**rule, "action": "delete", "priority": 91}})
 
