@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Segment = tuple[str, str]
 """A piece of a line, and the kind of thing it is."""
+_Visit = tuple[str, int, bool]
+"""A namespace on a way, its column, and whether the packet comes to it inside a tunnel."""
 
 STYLES = {
     "name": "bold",
@@ -81,7 +83,7 @@ def lines(diagram: Diagram, phase: str | None, width: int, *, story: bool) -> It
 def _ways(diagram: Diagram, phase: str, columns: dict[str, int]) -> Iterator[list[Segment]]:
     for way in diagram.ways[phase]:
         goal = diagram.goal(way, phase)
-        yield _way(way, goal, columns)
+        yield from _labelled(way.kind, way.kind, _way(way, goal, columns))
         if goal is not None and leaving(way, goal) is not None:
             yield _rest(goal, departure(way, goal), columns)
 
@@ -93,11 +95,19 @@ def _compared(diagram: Diagram, compared: Comparison, columns: dict[str, int]) -
     )
     for way, what in zip(diagram.ways[compared.before], before, strict=True):
         if what not in after:
-            hollow = [(part.translate(_HOLLOW), kind if kind == way.end.kind else "gone") for part, kind in _way(way, None, columns)[1:]]
-            yield [(f"- {way.kind}".ljust(_LABEL), "gone"), *hollow]
+            yield from _labelled(f"- {way.kind}", "gone", (_hollow(line, way) for line in _way(way, None, columns)))
     for way, what in zip(diagram.ways[compared.after], after, strict=True):
         sign = " " if what in before else "+"
-        yield [(f"{sign} {way.kind}".ljust(_LABEL), way.kind), *_way(way, None, columns)[1:]]
+        yield from _labelled(f"{sign} {way.kind}", way.kind, _way(way, None, columns))
+
+
+def _hollow(line: Sequence[Segment], way: Way) -> list[Segment]:
+    return [(part.translate(_HOLLOW), kind if kind == way.end.kind else "gone") for part, kind in line]
+
+
+def _labelled(label: str, kind: str, lines: Iterable[list[Segment]]) -> Iterator[list[Segment]]:
+    for number, line in enumerate(lines):
+        yield [((label if number == 0 else "").ljust(_LABEL), kind), *line]
 
 
 def _cut(name: str) -> str:
@@ -172,12 +182,12 @@ class _Canvas:
         return found
 
 
-def _visits(way: Way, columns: dict[str, int]) -> list[tuple[str, int, bool]]:
+def _visits(way: Way, columns: dict[str, int]) -> list[_Visit]:
     """Return the namespaces on a way with their columns, and whether the packet comes to them inside a tunnel.
 
     A namespace of another chunk of columns stands beyond the edge on its side.
     """
-    found: list[tuple[str, int, bool]] = []
+    found: list[_Visit] = []
     inside = {
         number
         for header in way.headers
@@ -202,35 +212,61 @@ def _visits(way: Way, columns: dict[str, int]) -> list[tuple[str, int, bool]]:
     return found
 
 
-def _way(way: Way, goal: Way | None, columns: dict[str, int]) -> list[Segment]:
-    canvas = _Canvas(columns[""])
+def _way(way: Way, goal: Way | None, columns: dict[str, int]) -> Iterator[list[Segment]]:
+    """Yield the lines of a way, without what stands before them: one, and one more for each time the packet turns back."""
     visits = _visits(way, columns)
+    legs = list(_legs(visits, 1 if way.forward else -1))
     plain = "╌" if way.kind == "error" else "─"
-    if goal is not None and way.end.kind != "delivered" and leaving(way, goal) is None:
-        rest = [at for name, at, _ in _visits(goal, columns) if name]
-        if rest and visits:
-            canvas.run(visits[-1][1], rest[-1], "┄", "intended")
-            canvas.put(rest[-1], "○", "intended")
-    for (_, start, _), (_, end, tunnel) in pairwise(visits):
-        canvas.run(start, end, "═" if tunnel else plain, way.kind)
-    onward = 1 if way.forward else -1
-    for (_, start, _), (name, at, _) in pairwise(visits):
-        onward = onward if at == start else 1 if at > start else -1  # a packet may turn back
-        if name:
-            canvas.put(at, "▶" if onward > 0 else "◀", way.kind)
-    if visits and visits[0][0] == way.origin:
-        canvas.put(visits[0][1], "●", way.kind)
-    left = leaving(way, goal)
-    if left is not None and left.namespace in columns:
-        canvas.put(columns[left.namespace], "◇", "leave")
-    if visits and way.end.kind == "delivered" and visits[-1][0] == way.end.namespace and len(visits) > 1:
-        canvas.put(visits[-1][1], "○", way.kind)
-    elif visits and way.end.kind != "delivered" and visits[-1][0]:
-        switch = way.end.namespace not in columns
-        ahead = onward * (2 if switch or visits[-1][0] == way.end.namespace else 0)
-        canvas.run(visits[-1][1] + onward, visits[-1][1] + ahead, plain, way.kind)
-        canvas.put(visits[-1][1] + ahead, "✗" if way.end.kind == "drop" else "?", "error" if way.kind == "error" else way.end.kind)
-    return [(way.kind.ljust(_LABEL), way.kind), *canvas.segments()]
+    for number, (leg, onward) in enumerate(legs):
+        canvas = _Canvas(columns[""])
+        first, last = number == 0, number + 1 == len(legs)
+        if last and goal is not None and way.end.kind != "delivered" and leaving(way, goal) is None:
+            rest = [at for name, at, _ in _visits(goal, columns) if name]
+            if rest and leg:
+                canvas.run(leg[-1][1], rest[-1], "┄", "intended")
+                canvas.put(rest[-1], "○", "intended")
+        for (_, start, _), (_, end, tunnel) in pairwise(leg):
+            canvas.run(start, end, "═" if tunnel else plain, way.kind)
+        for name, at, _ in leg[1:]:
+            if name:
+                canvas.put(at, "▶" if onward > 0 else "◀", way.kind)
+        if not first:  # from where the line above has turned
+            canvas.put(leg[0][1], plain, way.kind)
+            canvas.put(leg[0][1] - onward, "┘" if onward < 0 else "└", way.kind)
+        if not last:
+            canvas.put(leg[-1][1] + onward, "┐" if onward > 0 else "┌", way.kind)
+        if first and leg and leg[0][0] == way.origin:
+            canvas.put(leg[0][1], "●", way.kind)
+        left = leaving(way, goal)
+        if first and left is not None and left.namespace in columns:
+            canvas.put(columns[left.namespace], "◇", "leave")
+        if last:
+            _ending(way, canvas, columns, leg, onward, plain)
+        yield canvas.segments()
+
+
+def _ending(way: Way, canvas: _Canvas, columns: dict[str, int], leg: Sequence[_Visit], onward: int, plain: str) -> None:
+    """Write how a way ends, beside the last of its visits."""
+    if leg and way.end.kind == "delivered" and leg[-1][0] == way.end.namespace and len(way.namespaces) > 1:
+        canvas.put(leg[-1][1], "○", way.kind)
+    elif leg and way.end.kind != "delivered" and leg[-1][0]:
+        at = leg[-1][1]
+        ahead = onward * (2 if way.end.namespace not in columns or leg[-1][0] == way.end.namespace else 0)
+        canvas.run(at + onward, at + ahead, plain, way.kind)
+        canvas.put(at + ahead, "✗" if way.end.kind == "drop" else "?", "error" if way.kind == "error" else way.end.kind)
+
+
+def _legs(visits: Sequence[_Visit], onward: int) -> Iterator[tuple[list[_Visit], int]]:
+    """Yield the visits cut where the packet turns, each part with its direction: 1 to the right, -1 to the left."""
+    leg = list(visits[:1])
+    for before, visit in pairwise(visits):
+        direction = onward if visit[1] == before[1] else 1 if visit[1] > before[1] else -1
+        if direction != onward and len(leg) > 1:
+            yield leg, onward
+            leg = [before]
+        onward = direction
+        leg.append(visit)
+    yield leg, onward
 
 
 def _rest(goal: Way, common: int, columns: dict[str, int]) -> list[Segment]:

@@ -87,7 +87,7 @@ def test_every_format_has_both_directions(turned: Diagram) -> None:
     assert ("dev-b-left-left-forward1", "dev-r-right-right-forward1") in edges
     chart = mermaid(turned)
     assert [chart.index(f'n{one} -->|"request, {by}"| n{other}') for one, by, other in ((0, "eth0", 1), (1, "right", 2), (2, "left", 1))]
-    assert "●──✗─◀────▶" in text(turned, width=80)
+    assert text(turned, width=80).splitlines()[2:4] == ["request   ●────▶────▶┐", "             ✗─◀─────┘"]
 
 
 def test_of_a_loop_one_round_is_drawn_and_all_are_counted(looping: Diagram) -> None:
@@ -103,6 +103,7 @@ def test_of_a_loop_one_round_is_drawn_and_all_are_counted(looping: Diagram) -> N
     assert mark(looping, "drop").y == every["dev-b-left-left-forward0"].center[1]
     assert every["dev-b-left-left-forward0"].right < mark(looping, "drop").x < every["ns-b"].right
     assert error.end.kind == "delivered"
+    assert text(looping, width=80).splitlines()[2:5] == ["request   ●────▶────▶┐", "              ┌◀─────┘", "              └─────▶─✗"]
 
 
 def test_the_line_of_a_loop_comes_back_to_where_it_began(looping: Diagram) -> None:
