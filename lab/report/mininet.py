@@ -123,7 +123,10 @@ def _commands(state: State) -> dict[str, list[Command]]:
     found: dict[str, list[Command]] = {}
     for command in commands_of(difference(complete(State(made)), state)):
         if command.namespace is not None:
-            found.setdefault(command.namespace, []).append(command)
+            # The kernel gives a device that comes up its link-local address by itself.
+            again = command.argv[:3] == ("ip", "address", "add")
+            argv = ("ip", "address", "replace", *command.argv[3:]) if again else command.argv
+            found.setdefault(command.namespace, []).append(replace(command, argv=argv))
     return found
 
 

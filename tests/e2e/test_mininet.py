@@ -32,18 +32,35 @@ def test_the_flagship_and_five_of_the_library_hold_with_mininet_as_well() -> Non
     assert [result["conclusion"] for result in ran.json] == ["all expectations hold"] * 6
 
 
+def mn(topology: str, folder: Path, *options: str) -> str:
+    """Run `mn` itself on a topology's file, and return what it says.
+
+    In namespaces of its own: it makes bridges where it runs, and raises limits of the machine if it may, which a user may not.
+    """
+    shown = lab("show", str(SCENARIOS.parent / "topologies" / f"{topology}.yaml"), "--as", "mininet")
+    assert shown.code == 0, shown.err
+    file = folder / f"{topology}.py"
+    file.write_text(shown.out)
+    inside = 'mount -t sysfs sys /sys && mount -t tmpfs run /run && ip link set lo up && exec "$@" 2>&1'
+    program = ["mn", "--custom", str(file), "--topo", topology, *options, "--controller", "none"]
+    apart = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    ran = subprocess.run([*apart, "sh", "-c", inside, "sh", *program], capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("switch", [("--switch", "lxbr"), ()], ids=["lxbr", "any switch"])
-def test_mn_itself_builds_the_file_and_every_host_hears_every_other(tmp_path: Path, switch: tuple[str, ...]) -> None:
-    """In namespaces of its own: `mn` makes bridges where it runs, and raises limits of the machine if it may, which a user may not."""
-    shown = lab("show", str(SCENARIOS.parent / "topologies" / "campus.yaml"), "--as", "mininet")
-    assert shown.code == 0, shown.err
-    (tmp_path / "campus.py").write_text(shown.out)
-    inside = 'mount -t sysfs sys /sys && mount -t tmpfs run /run && ip link set lo up && exec "$@" 2>&1'
-    mn = ["mn", "--custom", str(tmp_path / "campus.py"), "--topo", "campus", *switch, "--controller", "none", "--test", "pingall"]
-    apart = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    ran = subprocess.run([*apart, "sh", "-c", inside, "sh", *mn], capture_output=True, text=True, check=False, timeout=240)
-    assert (ran.returncode, "Results: 0% dropped (42/42 received)" in ran.stdout) == (0, True), ran.stdout + ran.stderr
+def test_every_host_hears_every_other_when_mn_builds_the_file(tmp_path: Path, switch: tuple[str, ...]) -> None:
+    said = mn("campus", tmp_path, *switch, "--test", "pingall")
+    assert "Results: 0% dropped (42/42 received)" in said, said
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("topology", ["two-clusters", "dual-stack-cluster"])
+def test_mn_makes_tunnels_rules_and_both_versions_of_ip(tmp_path: Path, topology: str) -> None:
+    said = mn(topology, tmp_path, "--test", "none")
+    assert ("*** Done" in said, "Exception" in said) == (True, False), said
 
 
 def test_mininets_command_line_reads_commands_from_a_pipe() -> None:
