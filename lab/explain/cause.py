@@ -21,7 +21,7 @@ from lab.explain.proxies import explain_proxy
 from lab.explain.remedies import remedies
 from lab.explain.sender import senders_view
 from lab.explain.strays import explain_stray
-from lab.explain.translation import changed_sources, never_masqueraded, spared_source
+from lab.explain.translation import changed_sources, never_masqueraded, spared_source, unmasqueraded
 from lab.explain.turns import another_way, turns_of
 from lab.forwarding import Conversation, Dropped, Network, Reason, Trace, trace
 from lab.forwarding.packet import Address
@@ -32,6 +32,9 @@ from lab.state import Link
 _NO_TESTIMONY: Final = Testimony()
 _NOWHERE: Final = (Reason.NO_ROUTE, Reason.NEIGHBOUR, Reason.NO_FDB_ENTRY)
 """Deaths of an answer that has no way to the address it goes to: what matters then is who made the request seem to come from there."""
+
+_OUTSIDE: Final = (*_NOWHERE, Reason.NOT_FORWARDING, Reason.NETFILTER, Reason.REJECTED)
+"""Deaths of an answer to a pod that has left the networks which know pods."""
 
 _LOST: Final = (Reason.NETFILTER, Reason.REJECTED, Reason.RP_FILTER, Reason.BLACKHOLE, *_NOWHERE)
 """Deaths of an error on its way; one that arrives and that nobody waits for is another matter."""
@@ -74,6 +77,10 @@ def explain(
         if spared is not None and astray is None:
             turns, astray = (spared, *turns), spared.responsible
             needed = f"a translated source, or {death.needed}"
+    kept = unmasqueraded(network, world.request) if lost is not world.request and verdict.reason in _OUTSIDE else None
+    if kept is not None and (astray is None or astray.absent):
+        turns, astray = (kept, *(turn for turn in turns if not turn.missed)), kept.responsible
+        needed = f"the rule of natOutgoing in {kept.namespace}"
     elif lost is not world.request and astray is None and verdict.reason in (Reason.NETFILTER, Reason.REJECTED):
         other = another_way(network, world.request, lost)
         if other is not None:

@@ -5,7 +5,8 @@ One entry for every `lab.forwarding.Reason`. The facts are those of the model's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from typing import Final
 
 from lab.explain.explanation import Responsible
@@ -13,13 +14,15 @@ from lab.explain.objects import device_of, missing, owner_of, responsible, sysct
 from lab.explain.way_back import way_back
 from lab.forwarding import Dropped, Hop, Network, Packet, Reason, Stage, Trace
 from lab.forwarding.arp import Resolution
+from lab.forwarding.hooks import Filtering
 from lab.forwarding.link import Bridging
-from lab.forwarding.packet import PROTOCOL_NAMES, Address
+from lab.forwarding.packet import PROTOCOL_NAMES, UDP, Address, Arp
 from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.rpfilter import ReversePath
 from lab.forwarding.why import describe_route
-from lab.state import Link, Neighbour, Route
-from lab.state.nft import NftRule
+from lab.state import Link, Neighbour, Route, Vxlan
+from lab.state.nft import Mangle, NftRule, Payload
+from lab.state.provenance import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ def death_of(network: Network, found: Trace) -> Death:
     here, reason, text = verdict.namespace, verdict.reason, verdict.text or verdict.reason.text
     thing = responsible(network, here, verdict.subject)
     destination = last_destination(found)
+    forgotten = _forgotten(network, found)
+    if forgotten is not None:
+        return forgotten
     if reason is Reason.NO_ROUTE:
         return _no_route(network, here, destination)
     if reason in _ROUTES and isinstance(verdict.subject, Route):
@@ -93,7 +99,7 @@ def death_of(network: Network, found: Trace) -> Death:
         entry = missing(here, "FDB entry", f"on {verdict.device} {text.partition('entry ')[2].partition(' and')[0]}")
         return Death(text, entry, f"an FDB entry of {verdict.device} for that MAC, or one for 00:00:00:00:00:00")
     if reason is Reason.CLOSED_PORT:
-        return _closed_port(found, verdict)
+        return _closed_port(network, found, verdict)
     if reason is Reason.IGNORED_ECHO:
         return Death(text, sysctl(network, here, "net/ipv4/icmp_echo_ignore_all"), "icmp_echo_ignore_all 0")
     if reason is Reason.NO_PORT and destination is not None:
@@ -106,13 +112,38 @@ def death_of(network: Network, found: Trace) -> Death:
 
 
 def _no_route(network: Network, here: str, destination: Address | None) -> Death:
-    """The kernel forgets routes through a device that goes down, and nothing else tells of them but the addresses left on it."""
+    link = _downed(network, here, destination)
+    if link is not None:
+        text = f"no route covers {destination}: {link.name}, on whose subnet it is, is down"
+        return Death(text, responsible(network, here, link), f"{link.name} up")
+    return Death(f"no route covers {destination}", missing(here, "route", f"to {destination}"), f"a route to {destination}")
+
+
+def _downed(network: Network, here: str, destination: Address | None) -> Link | None:
+    """Return the device that is down on whose subnet an address is.
+
+    The kernel forgets routes through a device that goes down, and nothing else tells of them but the addresses left on it.
+    """
     for entry in network.state[here].addresses:
         link = network.state[here].link(entry.device)
         if link is not None and not link.up and destination in entry.interface.network:
-            text = f"no route covers {destination}: {link.name}, on whose subnet it is, is down"
-            return Death(text, responsible(network, here, link), f"{link.name} up")
-    return Death(f"no route covers {destination}", missing(here, "route", f"to {destination}"), f"a route to {destination}")
+            return link
+    return None
+
+
+def _forgotten(network: Network, found: Trace) -> Death | None:
+    """Return the death of a packet that was left to a default route, because the device of its own subnet is down."""
+    for hop, step in found.steps:
+        lookup = step.decision.lookup if isinstance(step.decision, InputRoute | OutputRoute) else None
+        if lookup is None or lookup.route is None or lookup.route.destination.prefixlen:
+            continue
+        link = _downed(network, hop.namespace, lookup.destination)
+        if link is not None:
+            way = f"{hop.namespace} sends {lookup.destination} by {describe_route(lookup.route)}"
+            return Death(
+                f"{way}: {link.name}, on whose subnet it is, is down", responsible(network, hop.namespace, link), f"{link.name} up"
+            )
+    return None
 
 
 def last_destination(found: Trace) -> Address | None:
@@ -148,7 +179,14 @@ def _reverse_path(network: Network, found: Trace, verdict: Dropped) -> Death:
     way_back = responsible(network, verdict.namespace, check.subject)
     route = f": {way_back.text}" if way_back is not None else ""
     needed = f"a way back to {check.source} by {device}, or rp_filter 2 there (of all and {device} the larger counts)"
+    if way_back is not None and _by_design(way_back):
+        return Death(f"{check.sentence}{route}", setting, needed)
     return Death(f"{check.sentence}{route}", way_back or setting, needed, setting)
+
+
+def _by_design(way_back: Responsible) -> bool:
+    """Whether the software of a cluster put a way back itself: it reckons with packets that come by another, and the check does not."""
+    return bool(way_back.chain) and way_back.chain[0].component not in (UNKNOWN.component, "operator")
 
 
 def _source_check(hop: Hop | None) -> ReversePath | None:
@@ -165,8 +203,11 @@ def _sent_back(network: Network, found: Trace, namespace: str) -> Responsible | 
     visits = [hop for hop in found.hops if network.state[hop.namespace].role != "switch"]
     if len(visits) < 3 or visits[-1].namespace != namespace or namespace not in [hop.namespace for hop in visits[:-1]]:
         return None
-    route = _route_taken(visits[-2])
-    return None if route is None else responsible(network, visits[-2].namespace, route)
+    for hop in reversed(visits[:-1]):  # those that carry it inside a tunnel see another destination
+        route = _route_taken(hop, last_destination(found))
+        if route is not None:
+            return responsible(network, hop.namespace, route)
+    return None
 
 
 def _time_to_live(network: Network, found: Trace, verdict: Dropped) -> Death:
@@ -177,11 +218,26 @@ def _time_to_live(network: Network, found: Trace, verdict: Dropped) -> Death:
             thing = responsible(network, verdict.namespace, wrapped[-1].decision.subject)
             text = f"it went round inside {verdict.namespace} until its TTL ran out: {wrapped[-1].sentence}"
             return Death(text, thing, "a tunnel end point that is another node")
+        changed = _rule_that_set_ttl(network, found)
+        if changed is not None:
+            return Death(f"its TTL ran out after a rule had set it: {changed.text}", changed, "no such rule")
         ttl = found.packet.ttl if isinstance(found.packet, Packet) else 0
         return Death(f"the TTL of {ttl} it was sent with ran out", None, f"a TTL larger than {ttl}")
     thing = _sent_back(network, found, verdict.namespace)
     ring = list(dict.fromkeys(name for name in visits if visits.count(name) > 1))
     return Death(f"it went round between {', '.join(ring)} until its TTL ran out", thing, "a route that does not send it back")
+
+
+def _rule_that_set_ttl(network: Network, found: Trace) -> Responsible | None:
+    for hop, step in reversed(found.steps):
+        for met in reversed(step.decision.run.met if isinstance(step.decision, Filtering) else ()):
+            if met.failed is None and any(_sets_ttl(statement) for statement in met.rule.statements):
+                return responsible(network, hop.namespace, met.rule)
+    return None
+
+
+def _sets_ttl(statement: object) -> bool:
+    return isinstance(statement, Mangle) and isinstance(statement.key, Payload) and statement.key.field in ("ttl", "hoplimit")
 
 
 def _too_long(network: Network, found: Trace, verdict: Dropped, thing: Responsible | None) -> Death:
@@ -201,10 +257,14 @@ def _gateways(network: Network, here: str, route: Route) -> set[Address]:
     return {hop.via for hop in network.state[here].ways(route) if hop.via is not None}
 
 
-def _route_taken(hop: Hop | None) -> Route | None:
+def _route_taken(hop: Hop | None, destination: Address | None = None) -> Route | None:
+    """Return the route by which a packet, or just one that is bound for `destination`, left a namespace."""
     for step in reversed(hop.steps if hop is not None else ()):
-        if isinstance(step.decision, InputRoute | OutputRoute) and isinstance(step.decision.subject, Route):
-            return step.decision.subject
+        decision = step.decision
+        if isinstance(decision, InputRoute | OutputRoute) and isinstance(decision.subject, Route):
+            lookup = decision.lookup
+            if destination is None or (lookup is not None and lookup.destination == destination):
+                return decision.subject
     return None
 
 
@@ -218,9 +278,13 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
     address = resolution.address
     route = _route_taken(hop)
     owner = owner_of(network, address)
-    asked = resolution.asked.verdict if resolution.asked is not None else None
+    question = _that_failed(found, resolution)
+    asked = question.verdict if question is not None else None
     said = f"nobody answers for {address} on {device}"
     if owner is None:
+        proxy = _no_proxy(network, resolution)
+        if proxy is not None:
+            return Death(f"{said}: {proxy.text}", proxy.object, proxy.needed)
         if route is not None and address in _gateways(network, here, route):
             return Death(
                 f"{said}: no namespace has that address, the next hop of {describe_route(route)}",
@@ -238,11 +302,17 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
             way_back = responsible(network, owner, asked.subject)
             route_back = f": {way_back.text}" if way_back is not None else ""
             text = f"{said}: {owner} has it, and {asked.text}{route_back}"
+            if way_back is None and isinstance(asker := _asker(resolution), IPv4Address):
+                nowhere = missing(owner, "route", f"to {asker}")
+                return Death(text, nowhere, f"a route to {asker}, or rp_filter 0 on {asked.device} and all", setting)
             return Death(text, way_back or setting, f"a way back by {asked.device}, or rp_filter 2 there", setting)
         if asked.namespace == owner and asked.reason in (Reason.ARP_IGNORED, Reason.ARP_FILTERED):
             name = "arp_ignore" if asked.reason is Reason.ARP_IGNORED else "arp_filter"
             setting = sysctl(network, owner, f"net/ipv4/conf/all/{name}", f"net/ipv4/conf/{asked.device}/{name}")
             return Death(f"{said}: {owner} has it and keeps silent: {asked.text}", setting, f"{name} 0 there")
+        forgotten = _forgotten(network, question) if question is not None else None
+        if forgotten is not None:
+            return Death(f"{said}: {owner} has it, and {forgotten.text}", forgotten.object, forgotten.needed)
         if asked.reason in _FILTERS:
             rule = responsible(network, asked.namespace, asked.subject)
             what = "answer" if resolution.asked is not None and resolution.asked.purpose == "arp reply" else "question"
@@ -261,12 +331,20 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
                 return Death(f"{said}: there is no neighbour entry, and {asked.text}", nobody, "a neighbour entry")
             nowhere = missing(asked.namespace, "FDB entry", f"on {asked.device} that the question would follow")
             return Death(f"{said}: {asked.text}", nowhere, f"an FDB entry of {asked.device} for 00:00:00:00:00:00")
+        if asked.reason not in (Reason.ARP_NOT_MINE, Reason.ARP_NO_ROUTE) and question is not None:
+            inner = death_of(network, question)
+            where = f"{asked.namespace}:{asked.device}" if asked.device else asked.namespace
+            text = f"{said}: {owner} has it, and the {question.purpose.replace('arp', 'ARP')} ends at {where}: {inner.text}"
+            return Death(text, inner.object, inner.needed, inner.by)
     elsewhere = isinstance(asked, Dropped) and asked.namespace == here
     if route is not None and not _gateways(network, here, route) and elsewhere:  # nowhere to go: the owner is on no link of that device
         text = f"{said}, where {describe_route(route)} takes it to be; {owner} has it elsewhere, on {device_of(network, owner, address)}"
         return Death(text, responsible(network, here, route), f"no such route for {address}")
     thing = responsible(network, here, route) if route is not None and address in _gateways(network, here, route) else None
     theirs = device_of(network, owner, address)
+    down = network.state[owner].link(theirs) if theirs is not None else None
+    if down is not None and not down.up:
+        return Death(f"{said}: {owner} has it on {theirs}, which is down", responsible(network, owner, down), f"{owner}:{theirs} up")
     if thing is None and theirs is not None:
         thing = missing(here, "neighbour", f"{address} on {device}")
     why = f": {asked}" if asked is not None and not isinstance(asked, Dropped) else f": {asked.text or asked.reason.text}" if asked else ""
@@ -281,6 +359,44 @@ def _spared(network: Network, found: Trace, owner: str | None) -> Death | None:
             if peer is not None and peer[0].name == owner:
                 needed = f"port {port.name} of {hop.namespace} without that setting"
                 return Death(f"{hop.namespace} keeps it from {owner}: {why}", responsible(network, hop.namespace, port), needed)
+    return None
+
+
+def _that_failed(found: Trace, resolution: Resolution) -> Trace | None:
+    """Return the question for a neighbour that did not come to its owner, or else the answer that did not come back."""
+    asked = resolution.asked
+    if asked is None or not asked.delivered or not isinstance(asked.packet, Arp):
+        return asked
+    ends = (asked.packet.target, asked.packet.sender)
+    answers = [
+        t
+        for t in found.resolutions
+        if t.purpose == "arp reply" and isinstance(t.packet, Arp) and ends == (t.packet.sender, t.packet.target)
+    ]
+    lost = [(answer, end) for answer in answers for end in (answer.verdict, *answer.others) if isinstance(end, Dropped)]
+    return replace(lost[-1][0], verdict=lost[-1][1]) if lost else asked
+
+
+def _asker(resolution: Resolution) -> Address | None:
+    """Return who asked for a neighbour, by the address in the question."""
+    question = resolution.asked.packet if resolution.asked is not None else None
+    return question.sender if isinstance(question, Arp) else None
+
+
+def _no_proxy(network: Network, resolution: Resolution) -> Death | None:
+    """Say what keeps a node from answering for an address of nobody, as nodes do for the gateway of their pods (proxy_arp).
+
+    Such a gateway is link-local: whatever device the question comes to, no route leads there but the default one.
+    """
+    asked = resolution.asked.verdict if resolution.asked is not None else None
+    if not resolution.address.is_link_local or not isinstance(asked, Dropped) or asked.device is None:
+        return None
+    where = f"{asked.namespace}:{asked.device}"
+    for name in ("proxy_arp", "forwarding"):
+        path = f"net/ipv4/conf/{asked.device}/{name}"
+        if network.state[asked.namespace].sysctl(path) == "0":
+            text = f"nobody has that address, and {where} does not answer for it: {asked.text}"
+            return Death(text, sysctl(network, asked.namespace, path), f"{name} 1 on {where}")
     return None
 
 
@@ -336,12 +452,14 @@ def _outdated_neighbour(network: Network, found: Trace, verdict: Dropped) -> Dea
     return None
 
 
-def _closed_port(found: Trace, verdict: Dropped) -> Death:
-    packet = found.packet
-    for _, step in found.steps:
-        if isinstance(step.after, Packet) and step.after.tunnel is None:
-            packet = step.after
-    assert isinstance(packet, Packet)
+def _closed_port(network: Network, found: Trace, verdict: Dropped) -> Death:
+    packets = [found.packet, *(step.after for _, step in found.steps)]
+    own = [packet for packet in packets if isinstance(packet, Packet) and packet.tunnel is None]
+    packet = own[-1] if own else next(packet for packet in reversed(packets) if isinstance(packet, Packet))
+    for link in network.state[verdict.namespace].links:
+        if isinstance(link.kind, Vxlan) and link.kind.port == packet.destination_port and packet.protocol == UDP and not link.up:
+            text = f"{link.name}, which takes VXLAN on udp/{link.kind.port}, is down"
+            return Death(text, responsible(network, verdict.namespace, link), f"{link.name} up")
     port = f"{PROTOCOL_NAMES.get(packet.protocol, packet.protocol)}/{packet.destination_port}"
     nobody = missing(verdict.namespace, "listener", f"on {port}")
     return Death(f"nothing listens on {port}", nobody, f"a program in {verdict.namespace} that listens on {port}")

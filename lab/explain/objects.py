@@ -70,8 +70,9 @@ def _named(network: Network, namespace: str, subject: object) -> tuple[str, str]
                 (f"{t.family} {t.name}" for t in network.state[namespace].tables if any(chain is subject for chain in t.chains)), "?"
             )
             return "nft chain", f"{table} {name}: policy {policy}"
-        case Link(name=name, mtu=mtu, up=up, impairment=impairment, port=port):
-            words = [name, f"mtu {mtu}", *([] if up else ["down"]), *([queueing_text(impairment)] if impairment is not None else [])]
+        case Link(name=name, mtu=mtu, up=up, arp=arp, impairment=impairment, port=port):
+            words = [name, f"mtu {mtu}", *([] if up else ["down"]), *([] if arp else ["arp off"])]
+            words += [queueing_text(impairment)] if impairment is not None else []
             return "link", " ".join([*words, *port_settings(BridgePort(), port or BridgePort())])
         case AddressEntry(device=device, interface=interface):
             return "address", f"{interface} dev {device}"

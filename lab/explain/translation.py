@@ -12,6 +12,7 @@ from lab.forwarding import Hop, Network, Packet, Stage, Step, Trace
 from lab.forwarding.hooks import Filtering
 from lab.forwarding.packet import Address
 from lab.spec.findings import within as lies_within
+from lab.state import ApiObject
 from lab.state.nft import Match, Nat, NftRule, NftSet, Payload, Prefix, Range, SetRef
 from lab.state.nftables import rule_text
 from lab.state.objects import Network as Subnet
@@ -142,6 +143,27 @@ def never_masqueraded(network: Network, found: Trace) -> Turn | None:
                 text = f"the source stays {packet.source}: natOutgoing is off in IPPool {pool.name} ({cidr})"
                 return Turn(hop.namespace, Stage.POSTROUTING, text, Responsible(hop.namespace, "IPPool", pool.name, pool.provenance, pool))
     return None
+
+
+def unmasqueraded(network: Network, found: Trace) -> Turn | None:
+    """Say where a node lacks the rule that its IPPool calls for: natOutgoing is on, and the source of what leaves the pools stays."""
+    for hop in found.hops:
+        packet = next((step.after for step in hop.steps if isinstance(step.after, Packet)), None)
+        here = network.state[hop.namespace]
+        if here.role != "node" or packet is None or packet.tunnel is not None:
+            continue
+        pools = [(pool, cidr) for pool in network.state.control.of("IPPool", here.cluster) if (cidr := cidr_of(pool)) is not None]
+        outgoing = [pool for pool, cidr in pools if packet.source in cidr and _nat_outgoing(pool)]
+        if not outgoing or overlay_range(network.state, packet.destination) is not None or any(source_changes(found)):
+            return None
+        text = f"the source stays {packet.source}: no rule masquerades it, though natOutgoing is on in IPPool {outgoing[0].name}"
+        return Turn(hop.namespace, Stage.POSTROUTING, text, missing(hop.namespace, "nft rule", f"that masquerades {packet.source}"))
+    return None
+
+
+def _nat_outgoing(pool: ApiObject) -> bool:
+    spec = pool.body.get("spec")
+    return isinstance(spec, dict) and spec.get("natOutgoing") is True
 
 
 def one_way(network: Network, found: Trace, destination: Address) -> Turn | None:

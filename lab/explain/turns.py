@@ -8,6 +8,7 @@ one for the range the destination is of, else that there is none.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Final
@@ -44,7 +45,12 @@ def _astray(network: Network, flow: Flow, found: Trace) -> Turn | None:
     verdict = found.verdict
     if not isinstance(verdict, Dropped) or verdict.reason not in _BEYOND or not isinstance(found.packet, Packet):
         return None
-    falls = [(hop, step, route) for hop in found.hops for step in hop.steps if (route := _default_taken(network, hop, step)) is not None]
+    falls = [
+        (hop, step, route)
+        for number, hop in enumerate(found.hops)
+        for step in hop.steps
+        if (route := _default_taken(network, hop, step)) is not None and not _led_there(network, found.hops[number + 1 :], step)
+    ]
     if not falls:
         return None
     destination = _destination(falls[-1][1])
@@ -64,6 +70,10 @@ def _astray(network: Network, flow: Flow, found: Trace) -> Turn | None:
         return None
     destination = _destination(step)
     near = _nearest(step, destination, overlay or _own_range(network.state, destination))
+    down = next((link for link in network.state[hop.namespace].links if not link.up and link.name != "lo"), None)
+    if near is None and down is not None:
+        text = f"no route covers {destination} but {describe_route(default)}: {down.name} is down, and with it went its routes"
+        return Turn(hop.namespace, step.stage, text, responsible(network, hop.namespace, down), missed=True)
     if near is None:
         text = f"no route covers {destination} but {describe_route(default)}"
         return Turn(hop.namespace, step.stage, text, missing(hop.namespace, "route", f"to {destination}"), missed=True)
@@ -111,6 +121,12 @@ def _default_taken(network: Network, hop: Hop, step: Step) -> Route | None:
     if route is None or route.destination.prefixlen or route.type != "unicast" or network.state[hop.namespace].role not in _SERVED:
         return None
     return route
+
+
+def _led_there(network: Network, later: Sequence[Hop], step: Step) -> bool:
+    """Whether a packet came to where the decision sent it, as the outer packet of a tunnel does: then it was right."""
+    owner = network.state.owner(_destination(step))
+    return owner is not None and any(hop.namespace == owner.name for hop in later)
 
 
 def _destination(step: Step) -> Address:
