@@ -25,6 +25,7 @@ ROOT = SCENARIOS.parent
 INCIDENTS = sorted(set(SCENARIOS.glob("*.yaml")) - {FLAGSHIP, VARIANTS})
 ADDRESS = r"\d+\.\d+\.\d+\.\d+(?:/\d+)?"
 PUBLISHED = [file for file in INCIDENTS if "fault-kinds" not in file.stem]
+SECTIONS = ["Who it hits", "What one sees", "Cause", "Cure", "How to recognise it", "What the lab leaves out, or chose"]
 CURES = {("k8s-20475", "without-bridge-rules"), ("k8s-74839", "liberal")}
 """Phases that show another cure, so that what holds in them holds in a healthy network as well."""
 NAMED = {
@@ -137,6 +138,8 @@ class TestWhatAnIncidentHas:
         links = yaml.safe_load(file.read_text())["links"]
         assert links[0] in page
         assert f"scenarios/{file.name}" in page
+        assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS
+        assert "\n```\n" in page.partition("## Cause")[0], "a picture of what happens"
 
     def test_no_module_knows_it(self, file: Path) -> None:
         """Neither by its name nor by an address of it: what is in a file is not in the code."""
