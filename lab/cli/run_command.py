@@ -16,6 +16,8 @@ from lab.cli.common import complete_file, console, engine_option, files_in, json
 if TYPE_CHECKING:
     from lab.spec import Loaded, Scenario, Topology
 
+_WAITING = 2
+"""How many scenarios are played beside one for each CPU: much of their time they wait, as for a neighbour that the kernel gives up."""
 EPILOG = """\b
 Exit codes: 0 all expectations hold; 1 one does not; 2 the input is wrong; 3 this machine lacks something; 4 no verdict.
 \b
@@ -53,7 +55,7 @@ Examples:
 )
 @click.option("--verbose", "-v", is_flag=True, help="Print every expectation, whole explanations, and the commands from broken to fixed.")
 @click.option("--quiet", "-q", is_flag=True, help="Print a line for each phase and the conclusion, at the end.")
-@click.option("--jobs", "-j", type=click.IntRange(1), help="How many scenarios run at a time, each in its own lab. By default one per CPU.")
+@click.option("--jobs", "-j", type=click.IntRange(1), help="How many scenarios run at a time. By default two more than CPUs.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2,...", help="Try every combination of values (may be repeated).")
 @click.option("--predict", is_flag=True, help="With --sweep: ask the model instead of sending packets; needs no privileges.")
 @click.option("--phase", help="With --sweep: the phase that is tried; by default the first.")
@@ -149,7 +151,7 @@ def command(
         else:
             results = run_scenarios(
                 [(scenario, topology) for _, _, scenario, topology in opened],
-                at_once=jobs or os.cpu_count() or 1,
+                at_once=jobs or (os.cpu_count() or 1) + _WAITING,
                 listen=lambda result: progress.print(overview_line(result)),
                 bpf=None if bpf else False,
                 keep_stages=keep,
