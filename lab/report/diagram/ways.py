@@ -269,7 +269,7 @@ def _header(start: float, end: float, depth: int, packet: Packet, *, turned: boo
 def packet_name(packet: Packet) -> str:
     """Return what a packet is, without its addresses."""
     if packet.icmp is not None:
-        return f"ICMP {packet.icmp.name}, {packet.size} B"
+        return f"{'ICMP' if packet.source.version == 4 else 'ICMPv6'} {packet.icmp.name}, {packet.size} B"
     protocol = PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol)).upper()
     port = f" {packet.destination_port}" if packet.protocol != ICMP else ""
     return f"{protocol}{port}, {packet.size} B"
