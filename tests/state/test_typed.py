@@ -51,6 +51,7 @@ def test_the_commands_that_are_printed_are_understood(flagship: dict[str, State]
         ("ip rout3 add 10.9.0.0/16", 4, "did you mean 'route'?"),
         ("ip rule add form 10.0.0.0/8 table 5", 13, "did you mean 'from'?"),
         ("ip link set eth0 mtu big", 22, "expected an MTU, found 'big'"),
+        ("ip link set eth0 arp of", 22, "expected on or off, found 'of'"),
         ("ip addr add 10.0.0.1/24", 13, "an address needs its device"),
         ("sysctl -w net.ipv4.conf.vxlan.calico.rp_filter=2", 11, "written with slashes"),
         ("sysctl -w kernel.core_pattern=x", 11, "no sysctl of a network namespace"),

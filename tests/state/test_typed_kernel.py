@@ -109,6 +109,9 @@ ip route add 10.9.9.0/24 via 10.3.0.9
 ip addr del 10.3.0.1/24 dev a
 ip addr del 10.3.0.7/24 dev a
 ip link set dev a mtu 1400
+ip link set dev a arp off
+ip link set dev b arp off mtu 1300
+ip link set dev b arp on
 ip link set dev b down
 ip link set dev b up
 ip link set dev c master br0

@@ -19,7 +19,7 @@ _LINK_VERBS: Final = ("add", "set", "replace", "delete", "show", "list", "lst", 
 _ADDRESS_VERBS: Final = ("add", "change", "replace", "delete", "show", "list", "lst", "flush", "save", "restore")
 _NEIGHBOUR_VERBS: Final = ("add", "replace", "change", "delete", "get", "show", "list", "lst", "flush")
 _FDB_VERBS: Final = ("add", "append", "replace", "delete", "show", "lst", "list", "get", "flush")
-_LINK_WORDS: Final = ("up", "down", "mtu", "address", "master", "nomaster", "dev")
+_LINK_WORDS: Final = ("up", "down", "mtu", "address", "arp", "master", "nomaster", "dev")
 
 
 def mac_address(reader: Reader) -> str:
@@ -70,10 +70,15 @@ def change_links(reader: Reader, builder: StateBuilder, namespace: NamespaceBuil
                 namespace.change_link(device, master=None, port=None)
             case "txqueuelen" | "alias":
                 reader.take("a value")
-            case "name" | "netns" | "type" | "arp" | "multicast" | "promisc" | "vf" | "group":
+            case "arp":
+                said = reader.take("on or off")
+                if said not in ("on", "off"):
+                    reader.fail(f"expected on or off, found {said!r}")
+                namespace.change_link(device, arp=said == "on")
+            case "name" | "netns" | "type" | "multicast" | "promisc" | "vf" | "group":
                 raise NotModelled("this attribute of a link is not modelled", place=reader.place)
             case _:
-                reader.unknown(_LINK_WORDS, "what changes of the link (up, down, mtu, address, master)")
+                reader.unknown(_LINK_WORDS, "what changes of the link (up, down, mtu, address, arp, master)")
 
 
 def change_addresses(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
