@@ -18,7 +18,7 @@ from lab.cluster.objects import ConfigMap, IPPool, Node, ServiceExport
 from lab.cluster.submariner import Submariner
 from lab.cluster.underlay.network import add_machine, build_underlay
 from lab.cluster.world import ClusterFacts, NodeFacts, Places, build_world, nowhere, v4
-from lab.errors import InputError, did_you_mean
+from lab.errors import InputError, Place, did_you_mean
 from lab.spec.events import Event, ExportEdit, FelixResync, History, IPPoolEdit, NodeAdded
 from lab.spec.topology import Topology
 from lab.state.control import LogLine
@@ -78,7 +78,7 @@ def _happen(lab: Emulation, submariner: Submariner | None, history: History) -> 
     """Let events happen, in their order."""
     for event, written in history.dated():
         try:
-            _react(lab, event)
+            _react(lab, event, written)
             if submariner is not None:
                 submariner.handle(event, written)
         except InputError as error:
@@ -106,13 +106,13 @@ def _join(lab: Emulation, node: NodeFacts) -> None:
     plugin.join(lab, node)
 
 
-def _react(lab: Emulation, event: Event) -> None:
+def _react(lab: Emulation, event: Event, written: Place | None) -> None:
     """What an event means to the cluster itself, whoever else reacts to it."""
     match event:
         case NodeAdded():
             _add_node(lab, lab.world.node(event.node))
         case IPPoolEdit():
-            _edit_pool(lab, event)
+            _edit_pool(lab, event, written)
         case ExportEdit():
             _edit_export(lab, event)
         case FelixResync():
@@ -131,13 +131,13 @@ def _add_node(lab: Emulation, node: NodeFacts) -> None:
     plugin.sync(lab, cluster)
 
 
-def _edit_pool(lab: Emulation, event: IPPoolEdit) -> None:
+def _edit_pool(lab: Emulation, event: IPPoolEdit, written: Place | None) -> None:
     """An operator makes, changes or deletes a pool; what Calico refuses, the log says."""
     api = lab.apis[event.cluster]
     if event.cidr is None:
         api.delete(IPPool, event.name)
         return
-    why = Provenance("operator", f"calicoctl apply of IPPool {event.name}")
+    why = Provenance("operator", f"calicoctl apply of IPPool {event.name}", written)
     there = api.get(IPPool, event.name)
     try:
         if there is None:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from lab.explain.deaths import Death, death_of
 from lab.explain.evidence import Testimony, about
 from lab.explain.explanation import Cause, Explanation, Responsible
-from lab.explain.objects import missing
 from lab.forwarding import Conversation, Dropped, Flow, Network, Trace, trace
 from lab.forwarding.packet import Address
 from lab.probe import HttpRequest, Outcome
@@ -50,7 +49,7 @@ def _not_sent_there(network: Network, request: HttpRequest, outcome: Outcome, te
         if _reached(network, request.source, address, listening) and _reached(network, name, sent.destination, port):
             text = f"{death.text}; {name} is let through, and no variable sends {request.source} there"
             needed = f"{variables[0]}=http://{address}:{listening} in {request.source}"
-            return _cause(network, outcome, testimony, lost, text, missing(request.source, "variable", variables[0]), needed, death)
+            return _cause(network, outcome, testimony, lost, text, _variable(network, request.source, None, variables[0]), needed, death)
     return None
 
 
@@ -70,9 +69,14 @@ def _sent_in_vain(network: Network, request: HttpRequest, peer: str, outcome: Ou
     lost, death = died
     environment = network.state[request.source].environment
     spared = next((f"{name}={environment[name]}" for name in ("no_proxy", "NO_PROXY") if name in environment), None)
-    variable = Responsible(request.source, "variable", spared or "NO_PROXY", absent=spared is None)
+    variable = _variable(network, request.source, spared, "NO_PROXY")
     text = f"{request.source} has {proxy.name} ask {target} for it, and reaches it without; {death.text}"
     return _cause(network, outcome, testimony, lost, text, variable, f"{target} in NO_PROXY of {request.source}", death)
+
+
+def _variable(network: Network, source: str, said: str | None, name: str) -> Responsible:
+    """Return a variable of a namespace's environment as it stands there, or that it is missing; it comes with the namespace."""
+    return Responsible(source, "variable", said or name, network.state[source].provenance, absent=said is None)
 
 
 def _cause(

@@ -159,3 +159,11 @@ class TestTheKernelsLog:
         refused = evidence.Testimony(unreadable="/dev/kmsg: Operation not permitted")
         assert self.lines(refused) == ("  not read: the kernel's log of martian sources (/dev/kmsg: Operation not permitted)",)
         assert self.lines(refused, log_martians="0") == ()
+
+
+def test_a_pool_that_an_event_made_bears_the_line_of_the_event() -> None:
+    made = next(pool for pool in network("routes-only").state.control.of("IPPool") if pool.name == "submariner-cluster-2-10.42.0.0-16")
+    (link,) = made.provenance.chain()
+    assert (link.component, link.reason) == ("operator", "calicoctl apply of IPPool submariner-cluster-2-10.42.0.0-16")
+    assert link.place is not None
+    assert link.place.file.endswith("calico-24-mismatch.yaml")
