@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 import pytest
 
 import lab
-from lab.probe import PingRequest, Request, TcpRequest
+from lab.probe import HttpRequest, PingRequest, Request, TcpRequest
 
 pytestmark = pytest.mark.kernel
 
@@ -213,3 +213,13 @@ def test_a_cluster_in_health_names_no_cause(net: lab.Session) -> None:
     for request in (PING, TcpRequest("c1-w1-a", POD, 8080), PingRequest("c1-w1-a", IPv4Address("10.128.11.80"))):
         found = net.explain(request)
         assert (found.outcome.result, found.explanation) == ("reply", None)
+
+
+def test_a_variable_that_is_missing_leads_to_the_line_of_its_node() -> None:
+    with lab.open("subm-3007", "no-variables") as session:
+        found = session.explain(HttpRequest("gateway", "http://broker.example.com:6443/"))
+    assert found.explanation is not None
+    assert found.explanation.cause is not None
+    thing = found.explanation.cause.responsible
+    assert str(thing) == "no variable http_proxy in gateway"
+    assert [link.place.file.rpartition("/")[2] for link in found.explanation.cause.chain if link.place] == ["cluster-behind-proxy.yaml"]
