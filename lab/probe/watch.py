@@ -245,10 +245,15 @@ class Watch:
         if any(namespace == last.namespace for namespace, _ in self._asking):
             return NEIGHBOUR
         if last.part == "request" and last.direction == "in" and (last.namespace, _port(last)) in self.servers:
-            return SERVER
+            return QUIET if _opens(track.client) else SERVER
         if isinstance(track.client, HttpClient) and last.part == "answer" and last.namespace == track.client.request.source:
             return SERVER  # the server has confirmed the request; a proxy now asks another one
         return QUIET
+
+
+def _opens(client: Client) -> bool:
+    """Whether a client waits for its connection: kernels answer that themselves, and at once."""
+    return isinstance(client, TcpClient) and not client.connected
 
 
 def _transfers(client: Client) -> bool:

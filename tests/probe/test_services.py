@@ -28,7 +28,7 @@ import socket, time
 server = socket.create_server(("", 8081))
 connection, _ = server.accept()
 connection.recv(65536)
-time.sleep(3.1)
+time.sleep(2.2)
 connection.sendall(b"HTTP/1.0 500 Failed\r\n\r\n")
 """
 SLOW = Program("slow", ("python3", "-c", _SLOW), listens=(("tcp", 8081),))
@@ -134,7 +134,10 @@ class TestPrograms:
 
     @pytest.mark.parametrize("sandbox", ["root", "ordinary user"], indirect=True)
     def test_one_that_thinks_for_long_about_a_request_is_not_silent(self, sandbox: Sandbox) -> None:
-        """A proxy, say, whose own connection takes TCP another try or two: one second, then two more (RFC 6298, section 2)."""
+        """A proxy, say, whose own connection takes TCP another try or two: one second, then two more (RFC 6298, section 2).
+
+        Here it thinks for longer than a server whose request nothing shows (`SERVER`), and far from as long as curl waits.
+        """
         with small_network(sandbox) as small:
             running(small, SLOW)
             outcome = small.one(HttpRequest("a", f"http://{B}:8081/"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
-from lab.probe.clients import Client, PingClient
+from lab.probe.clients import Client, PingClient, TcpClient
 from lab.probe.frame import Frame
 from lab.probe.observe import Observation, Seen
 from lab.probe.programs import CURL_PORTS, HttpClient
-from lab.probe.request import HttpRequest, PingRequest
+from lab.probe.request import HttpRequest, PingRequest, TcpRequest
 from lab.probe.signs import NoSigns
 from lab.probe.track import Tracker, cookie
 from lab.probe.watch import MS, PROGRAM, QUIET, SERVER, TURN, Watch
@@ -150,3 +150,10 @@ def test_a_packet_that_waits_at_a_processor_is_not_lost() -> None:
     assert waits(watch, 2 * QUIET // MS) == 2 * QUIET // MS
     signs.packets = False
     assert waits(watch, 2) == 1
+
+
+def test_a_server_whose_kernel_does_not_answer_a_new_connection_is_not_thinking() -> None:
+    """The kernel makes connections, no program does; waiting for one, a probe would see its request sent again for seconds."""
+    unanswered = CONFIRMED[:2]
+    assert waits(watching(TcpClient(1, TcpRequest("a", B, 80)), unanswered), SERVER // MS) == QUIET // MS + 1
+    assert waits(watching(http(), unanswered), 2 * SERVER // MS) == SERVER // MS + 1
