@@ -185,7 +185,12 @@ def _reverse_path(network: Network, found: Trace, verdict: Dropped) -> Death:
 
 
 def _by_design(way_back: Responsible) -> bool:
-    """Whether the software of a cluster put a way back itself: it reckons with packets that come by another, and the check does not."""
+    """Whether the software of a cluster sends by another node itself: it reckons with packets that come otherwise, and the check does not.
+
+    A subnet that a device claims for itself is another matter: where that is wrong, the check is right.
+    """
+    if isinstance(way_back.subject, Route) and way_back.subject.via is None:
+        return False
     return bool(way_back.chain) and way_back.chain[0].component not in (UNKNOWN.component, "operator")
 
 
@@ -331,15 +336,15 @@ def _no_neighbour(network: Network, found: Trace, verdict: Dropped) -> Death:
                 return Death(f"{said}: there is no neighbour entry, and {asked.text}", nobody, "a neighbour entry")
             nowhere = missing(asked.namespace, "FDB entry", f"on {asked.device} that the question would follow")
             return Death(f"{said}: {asked.text}", nowhere, f"an FDB entry of {asked.device} for 00:00:00:00:00:00")
-        if asked.reason not in (Reason.ARP_NOT_MINE, Reason.ARP_NO_ROUTE) and question is not None:
-            inner = death_of(network, question)
-            where = f"{asked.namespace}:{asked.device}" if asked.device else asked.namespace
-            text = f"{said}: {owner} has it, and the {question.purpose.replace('arp', 'ARP')} ends at {where}: {inner.text}"
-            return Death(text, inner.object, inner.needed, inner.by)
     elsewhere = isinstance(asked, Dropped) and asked.namespace == here
     if route is not None and not _gateways(network, here, route) and elsewhere:  # nowhere to go: the owner is on no link of that device
         text = f"{said}, where {describe_route(route)} takes it to be; {owner} has it elsewhere, on {device_of(network, owner, address)}"
         return Death(text, responsible(network, here, route), f"no such route for {address}")
+    if isinstance(asked, Dropped) and asked.reason not in (Reason.ARP_NOT_MINE, Reason.ARP_NO_ROUTE) and question is not None:
+        inner = death_of(network, question)
+        where = f"{asked.namespace}:{asked.device}" if asked.device else asked.namespace
+        text = f"{said}: {owner} has it, and the {question.purpose.replace('arp', 'ARP')} ends at {where}: {inner.text}"
+        return Death(text, inner.object, inner.needed, inner.by)
     thing = responsible(network, here, route) if route is not None and address in _gateways(network, here, route) else None
     theirs = device_of(network, owner, address)
     down = network.state[owner].link(theirs) if theirs is not None else None
