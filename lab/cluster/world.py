@@ -14,8 +14,10 @@ from lab.cluster.ipam import Ipam, PoolExhausted
 from lab.cluster.names import bridged_device, workload_device
 from lab.cluster.sysctls import sysctl_paths
 from lab.errors import InputError, Place, did_you_mean
+from lab.spec.cluster import Cluster, IpFamily, Node, Service
 from lab.spec.selectors import dns_pods
-from lab.spec.topology import Cluster, IpFamily, Node, Serve, Service, Topology
+from lab.spec.site import Serve
+from lab.spec.topology import Topology
 from lab.state.objects import Address, Network
 from lab.state.provenance import Provenance
 

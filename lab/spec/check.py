@@ -8,12 +8,14 @@ from ipaddress import IPv6Address
 from lab.errors import InputError, InputErrors, Place, nearest
 from lab.spec.check_cluster import check_cluster
 from lab.spec.check_ports import check_ports
+from lab.spec.cluster import Node
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_value, twice
 from lab.spec.load import Loaded
 from lab.spec.selectors import dns_pods, switch_name
+from lab.spec.site import FilterRule, Firewall, Host, Router, StaticNexthop, StaticRoute
 from lab.spec.sysctls import SHORT_NAMES
-from lab.spec.topology import FilterRule, Firewall, Host, Node, Router, StaticNexthop, StaticRoute, Topology
+from lab.spec.topology import Topology
 from lab.spec.values import Address, Network, Sysctls
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lab.errors import InputError
+from lab.spec.cluster import Cluster
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling
 from lab.spec.load import Loaded
-from lab.spec.topology import Cluster, Topology
+from lab.spec.topology import Topology
 
 
 def check_bgp(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from lab.errors import InputError, Place
 from lab.spec.check_bgp import check_bgp
+from lab.spec.cluster import Cluster
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling, overlap, overlaps, twice, within
 from lab.spec.load import Loaded
-from lab.spec.topology import Cluster, Topology
+from lab.spec.topology import Topology
 from lab.spec.values import Address, Network
 
 SMALLEST_SERVICE_CIDR = 28

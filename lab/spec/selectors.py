@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
 from lab.errors import InputError, Place, did_you_mean, quoted
-from lab.spec.topology import Cluster, Topology
+from lab.spec.cluster import Cluster
+from lab.spec.topology import Topology
 from lab.spec.values import Address
 
 WILDCARDS = frozenset("*?")

@@ -36,7 +36,7 @@ from lab.cluster.rules import (
     unmarked,
 )
 from lab.cluster.world import NodeFacts, PodFacts
-from lab.spec.topology import NetworkPolicy
+from lab.spec.cluster import NetworkPolicy
 from lab.state.nft import Chain, NftRule, SetRef
 from lab.state.provenance import Provenance
 

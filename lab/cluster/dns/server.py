@@ -14,7 +14,7 @@ from typing import Final
 
 from lab.cluster.dns.zones import Zones
 from lab.cluster.world import v4
-from lab.spec.topology import DnsServer
+from lab.spec.site import DnsServer
 from lab.state.network import Program
 from lab.state.objects import Address
 from lab.state.provenance import Provenance

@@ -27,7 +27,7 @@ from lab.cluster.submariner.objects import Subnet
 from lab.cluster.submariner.operator import Ranges
 from lab.cluster.world import World, v4_network
 from lab.errors import InputError
-from lab.spec.topology import Submariner as Spec
+from lab.spec.cluster import Submariner as Spec
 from lab.state.nft import Chain, Nat, NftRule
 from lab.state.provenance import Provenance
 

@@ -18,8 +18,8 @@ from lab.cluster.submariner.operator import Operator, Ranges
 from lab.cluster.submariner.versions import behaviour
 from lab.cluster.world import World, v4_network
 from lab.errors import InputError, Place, did_you_mean
+from lab.spec.cluster import Submariner as Spec
 from lab.spec.events import AgentRestart, Detect, Event, Join, NodeAdded, OperatorRestart
-from lab.spec.topology import Submariner as Spec
 from lab.state.control import LogLine
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
 from lab.cluster.names import link_local
 from lab.cluster.sysctls import IPV6_ON
 from lab.cluster.world import UPLINK, World, address6_on
-from lab.spec.topology import StaticRoute
+from lab.spec.site import StaticRoute
 from lab.spec.values import Address
 from lab.state.builder import NamespaceBuilder
 from lab.state.objects import AddressEntry, Protocol, Route

@@ -17,7 +17,8 @@ from lab.cluster.underlay.policy import add_firewall, forwarding_policy
 from lab.cluster.underlay.proxy import http_proxy, proxy_environment
 from lab.cluster.underlay.wiring import Member, check_sources, devices, members, plug_in, wire
 from lab.cluster.world import UPLINK, NodeFacts, World, v4, v4_interface, v4_network
-from lab.spec.topology import Host, Node, Router, Serve
+from lab.spec.cluster import Node
+from lab.spec.site import Host, Router, Serve
 from lab.state.builder import NamespaceBuilder
 from lab.state.network import Listener
 from lab.state.nft_builder import TableBuilder

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from lab.cluster.rules import ACCEPT, BUILT_IN, DROP, iif, oif, protocol, rule, states
-from lab.spec.topology import FilterRule, Firewall, HostRule, RouterRule
+from lab.spec.site import FilterRule, Firewall, HostRule, RouterRule
 from lab.state.builder import NamespaceBuilder
 from lab.state.nft import AnonymousSet, Chain, Expression, Match, Meta, NftRule, NftTable, Payload, Prefix, Reject, Verdict
 from lab.state.objects import Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lab.cluster.world import ClusterFacts
-from lab.spec.topology import HttpProxyServer
+from lab.spec.site import HttpProxyServer
 from lab.state.network import Program
 from lab.state.provenance import Provenance
 
