@@ -256,10 +256,9 @@ def send(journey: Journey, task: Send) -> None:
     t = Transit(world, node, fitted, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
     t.route_mtu, t.next_hop = mtu, _next_hop(fitted, route.exit)
     t.may_fragment = sending.df is not True and fitted.protocol != TCP
-    way = pass_output(journey, visit, t, route.exit)
-    if way is not None:
-        mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
-        leave(journey, visit, t, way, mtu, arrived_by=None)
+    passed = pass_output(journey, visit, t, route.exit, mtu)
+    if passed is not None:
+        leave(journey, visit, t, *passed, arrived_by=None)
 
 
 def _ration(visit: Visit, packet: Packet, way: Exit) -> None:
@@ -276,9 +275,9 @@ def send_outer(journey: Journey, task: SendOuter) -> None:
     visit = task.visit
     t = Transit(journey.world, visit.node, task.packet, made_here=True, route_mtu=task.mtu, next_hop=int(task.next_hop))
     via = None if task.next_hop == task.packet.destination else task.next_hop
-    way = pass_output(journey, visit, t, Exit(task.device, via))
-    if way is not None:
-        leave(journey, visit, t, way, task.mtu, arrived_by=None)
+    passed = pass_output(journey, visit, t, Exit(task.device, via), task.mtu)
+    if passed is not None:
+        leave(journey, visit, t, *passed, arrived_by=None)
 
 
 def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:

@@ -176,7 +176,6 @@ def send6(journey: Journey, task: Send) -> None:
     t = Transit(world, node, packet, made_here=True, uid=sending.uid, bound_device=sending.device, tracked=sending.tracked)
     t.route_mtu, t.next_hop = mtu, int(route.exit.via or packet.destination)
     t.may_fragment = sending.df is not True and packet.protocol != TCP
-    way = pass_output(journey, visit, t, route.exit)
-    if way is not None:
-        mtu = mtu if way == route.exit else route_mtu(node, None, way.device)
-        leave6(journey, visit, t, way, mtu, arrived_by=None)
+    passed = pass_output(journey, visit, t, route.exit, mtu)
+    if passed is not None:
+        leave6(journey, visit, t, *passed, arrived_by=None)

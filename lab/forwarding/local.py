@@ -71,12 +71,20 @@ def _icmp(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
 
 
 def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 0) -> None:
-    """Remember the MTU a router reported (`ip_rt_update_pmtu`); 552 bytes is the least that is believed."""
+    """Remember the MTU a router reported (`ip_rt_update_pmtu`); 552 bytes is the least that is believed.
+
+    The socket learns it of its own way, with its mark. Of a ping the kernel learns it besides, for nobody in particular (`icmp_err`,
+    `icmpv6_err`): of the way of packets without a mark, or with that of the report where marks are reflected.
+    """
     icmp = packet.icmp
     if icmp is None or not icmp.too_big or icmp.quoted is None or icmp.mtu is None:
         return
-    quoted = icmp.quoted._replace(mark=mark)
-    journey.world.learn_path_mtu(visit.node, quoted, max(icmp.mtu, _LEAST_PATH_MTU if icmp.version == 4 else LEAST_MTU_V6))
+    mtu = max(icmp.mtu, _LEAST_PATH_MTU if icmp.version == 4 else LEAST_MTU_V6)
+    marks = {mark}
+    if icmp.quoted.icmp is not None:
+        marks.add(packet.mark if icmp.version == 4 and visit.node.settings.fwmark_reflect else 0)
+    for one in marks:
+        journey.world.learn_path_mtu(visit.node, icmp.quoted._replace(mark=one), mtu)
 
 
 _LEAST_PATH_MTU = 552

@@ -10,12 +10,14 @@ from lab.forwarding.packet import Packet
 from lab.forwarding.results import Stage
 from lab.forwarding.routing import OutputRoute, as_rerouted, route_output
 from lab.forwarding.routing6 import route_output6
+from lab.forwarding.world import route_mtu
 
 
-def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit | None:
+def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int) -> tuple[Exit, int] | None:
     """Pass the output hook. Rules may send the packet elsewhere (`ip_route_me_harder`, `ip6_route_me_harder`).
 
-    Returns the way of the packet then, None if it is lost.
+    Returns the way of the packet then and its MTU in bytes, None if it is lost. A new way has an MTU of its own, even where it has the same
+    next hop: what was learned of one destination is not known of another.
     """
     looked: list[OutputRoute] = []
 
@@ -34,4 +36,7 @@ def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit) -> Exit |
             journey.drop(visit, Stage.REROUTING, None, again.reason, again.subject, again.sentence)
             return None
         way = again.exit
-    return way
+        found = again.lookup.route if again.lookup is not None else None
+        mtu = route_mtu(visit.node, found.mtu if found is not None else None, way.device)
+        mtu = journey.world.path_mtu(visit.node, t.packet.destination, found, way, mtu)
+    return way, mtu

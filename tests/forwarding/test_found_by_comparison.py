@@ -405,3 +405,38 @@ def test_it_may_have_lost_it_as_well_where_another_router_than_the_one_that_tran
     net.chain("r", "postrouting", Nat("masquerade"), type="nat", priority=100)
     assert net.trace("a", "10.9.0.2", "udp", size=500).seen is not None
     assert "translated and then cut, wrapped again or sent by a bridge" in net.trace("a", "10.9.0.2", "udp", size=1200).outcome.why
+
+
+def narrow_behind(row: Any) -> Any:
+    """Let r have a narrow link to b, which it reports."""
+    row.builder["r"].change_link("right", mtu=1000)
+    return row
+
+
+def test_a_path_mtu_reported_about_a_marked_ping_is_learned_of_unmarked_packets_as_well(row: Any) -> None:
+    narrow_behind(row).rule("a", "100: fwmark 1 lookup 7").route("a", "default via 10.1.0.1 dev eth0 table 7")
+    known = row.trace("a", "10.2.0.2", mark=1, size=1400, df=True).memory
+    assert row.trace("a", "10.2.0.2", size=1400, df=True, memory=known).outcome.errno == "EMSGSIZE"
+
+
+def test_where_marks_are_reflected_it_is_learned_with_that_of_the_report(row: Any) -> None:
+    narrow_behind(row).rule("a", "100: fwmark 2 lookup 7").route("a", "default via 10.1.0.1 dev eth0 table 7")
+    row.chain("a", "prerouting", Mangle(Meta("mark"), 2)).sysctl("a", "net/ipv4/fwmark_reflect", 1)
+    known = row.trace("a", "10.2.0.2", size=1400, df=True).memory
+    assert row.trace("a", "10.2.0.2", mark=2, size=1400, df=True, memory=known).outcome.errno == "EMSGSIZE"
+
+
+def test_of_a_datagram_only_its_socket_learns(row: Any) -> None:
+    narrow_behind(row).rule("a", "100: fwmark 1 lookup 7").route("a", "default via 10.1.0.1 dev eth0 table 7").listen("b", "udp", 80)
+    known = row.trace("a", "10.2.0.2", "udp", mark=1, size=1400, df=True).memory
+    assert row.trace("a", "10.2.0.2", "udp", size=1400, df=True, memory=known).outcome.kind == "error"
+    assert row.trace("a", "10.2.0.2", "udp", mark=1, size=1400, df=True, memory=known).outcome.errno == "EMSGSIZE"
+
+
+def test_a_translated_packet_is_cut_by_the_path_mtu_of_its_new_destination(row: Any) -> None:
+    """Its way is looked up anew, and what was learned of the new destination counts, the next hop being the same."""
+    narrow_behind(row).listen("b", "udp", 80)
+    row.chain("a", "output", (Match(Payload("ip", "daddr"), IPv4Address("10.9.9.9")), Nat("dnat", IPv4Address("10.2.0.2"))), type="nat")
+    assert row.trace("a", "10.9.9.9", "udp", size=1400).outcome.kind == "error"
+    known = row.trace("a", "10.2.0.2", size=1400, df=True).memory
+    assert row.trace("a", "10.9.9.9", "udp", size=1400, memory=known).seen is not None
