@@ -24,6 +24,7 @@ from lab.state import (
     Namespace,
     Neighbour,
     NextHop,
+    NextHopObject,
     PortRange,
     Route,
     Rule,
@@ -289,6 +290,19 @@ def test_so_they_do_where_routes_name_nexthop_objects(kernel_state: KernelState,
     script = shell((*commands_of(one), *commands_of(difference(one, other))))
     note(script)
     assert_no_difference(kernel_state(script, other), other)
+
+
+@pytest.mark.kernel
+def test_what_the_kernel_took_with_a_carrier_is_not_removed_again(kernel_state: KernelState) -> None:
+    """The other end goes down: with the carrier go the nexthop objects on it, and the routes that name them (`nexthop_flush_dev`)."""
+    ends = Link("eth0", Veth("b", "eth0")), Link("eth0", Veth("a", "eth0"))
+    left, right = (Namespace(name, links=(LO, end)) for name, end in zip("ab", ends, strict=True))
+    right = replace(right, addresses=(AddressEntry("eth0", ip_interface("10.0.0.1/24")),))
+    objects = (NextHopObject(1, ip_address("10.0.0.9"), "eth0"),)
+    before = complete(State({"a": left, "b": replace(right, nexthops=objects, routes=(Route(ip_network("0.0.0.0/0"), nexthop=1),))}))
+    after = complete(State({"a": replace(left, links=(LO, replace(ends[0], up=False))), "b": right}))
+    script = shell((*commands_of(before), *commands_of(difference(before, after))))
+    assert_no_difference(kernel_state(script, after), after)
 
 
 @pytest.mark.kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lab.state.builder import LO
@@ -16,7 +16,7 @@ from lab.state.commands.rulesets import change_tables
 from lab.state.difference import Difference, NamespaceDifference, Setting, difference, difference_of_namespaces, subnet_of
 from lab.state.implied import LOOPBACK_4, LOOPBACK_6, complete_namespace, default_rules
 from lab.state.network import Namespace, State
-from lab.state.objects import AddressEntry, Bridge, Link, Network
+from lab.state.objects import AddressEntry, Bridge, Link, Network, Veth
 from lab.state.ways import without_lost
 
 NO_LINK_LOCAL = Setting("net/ipv6/conf/default/addr_gen_mode", "1")
@@ -55,19 +55,28 @@ def _sequence(found: Difference, changes: list[NamespaceDifference]) -> Iterator
     yield from (command(None, f"ip netns add {namespace.name}", namespace.provenance) for namespace in found.added)
     steps = [_Step.of(change) for change in changes]
     gone_with_namespace = {namespace.name for namespace in found.removed}
+    before = {step.name: step.kept for step in steps}
+    after = {step.name: step.change.after for step in steps}
+    for step in steps:
+        yield from step.first(after)
     yield from link_commands.remove_links((s.name, link) for s in steps for link in s.unmade if not _went_along(link, gone_with_namespace))
     for namespace in found.added:
         yield _sysctl(namespace.name, NO_LINK_LOCAL)
     for step in steps:
         yield from (_sysctl(step.name, setting) for setting in step.sysctls if _link_of(setting) is None)
-    before = {step.name: step.kept for step in steps}
-    after = {step.name: step.change.after for step in steps}
     yield from link_commands.make_links(before, after, {step.name: step.made for step in steps})
     for step in steps:
         yield from step.rest()
     # A next hop needs a carrier, so the other ends have to be up.
     for step in steps:
-        yield from step.last()
+        yield from step.last(after)
+
+
+def _is_down(cable: Veth, others: Mapping[str, Namespace]) -> bool:
+    """Whether the other end of a cable is there and down."""
+    there = others.get(cable.peer_namespace)
+    end = there.link(cable.peer_name) if there is not None else None
+    return end is not None and not end.up
 
 
 def _went_along(link: Link, gone: set[str]) -> bool:
@@ -112,6 +121,20 @@ class _Step:
         )
         return sorted(written, key=lambda setting: _rank(setting.name))
 
+    def first(self, others: Mapping[str, Namespace]) -> Iterator[Command]:
+        """Yield what removes the nexthop objects of devices that lose their carrier.
+
+        The kernel would do it, but some time after the command that cuts the link (linkwatch), so that nobody could say whether to.
+        """
+        cut = self._cut(others)
+        yield from (command(self.name, f"ip nexthop del id {x.id}", x.provenance) for x in self.kept.nexthops if x.device in cut)
+
+    def _cut(self, others: Mapping[str, Namespace]) -> set[str]:
+        """Devices without a carrier, for a time at least: whose other end is down, or a bridge whose ports are made anew."""
+        links = self.kept.links
+        bridges = {link.name for link in links if isinstance(link.kind, Bridge)} if self.made or self.unmade else set()
+        return bridges | {link.name for link in links if isinstance(link.kind, Veth) and _is_down(link.kind, others)}
+
     def rest(self) -> Iterator[Command]:
         """Yield everything but what makes and removes links."""
         name, change = self.name, self.change
@@ -136,12 +159,15 @@ class _Step:
             yield from change_rules(name, now.rules, change.after.rules)
         yield from change_tables(name, change.tables)
 
-    def last(self) -> Iterator[Command]:
-        """Yield what makes nexthop objects and the routes that name them, and then removes those that none of them needs any more."""
+    def last(self, others: Mapping[str, Namespace]) -> Iterator[Command]:
+        """Yield what makes nexthop objects and the routes that name them, and then removes those that none of them needs any more.
+
+        `others` are the namespaces that change, as they are to be.
+        """
         name, after = self.name, self.change.after
         if not self.kept.nexthops and not after.nexthops:
             return
-        now = self._settled()
+        now = self._settled(others)
         yield from change_nexthops(name, now.nexthops, after.nexthops)
         left = _without_objects(now, {thing.id for thing in made_anew(now.nexthops, after.nexthops)})
         keys = self._named_keys
@@ -155,11 +181,11 @@ class _Step:
         """The keys of routes of which some name a nexthop object, before or after."""
         return {route.key for side in (self.kept, self.change.after) for route in side.routes if route.nexthop is not None}
 
-    def _settled(self) -> Namespace:
-        """The namespace once links and addresses are as wanted. A bridge whose ports are made anew has lost its carrier meanwhile."""
+    def _settled(self, others: Mapping[str, Namespace]) -> Namespace:
+        """The namespace once links and addresses are as wanted."""
         now = self._with_addresses(remade(self._addresses(), self.change.after.addresses, subnet_of)[0])
-        bridges = {link.name for link in now.links if isinstance(link.kind, Bridge)} if self.made or self.unmade else set()
-        return _without_objects(now, {thing.id for thing in now.nexthops if thing.device in bridges})
+        cut = self._cut(others)
+        return _without_objects(now, {thing.id for thing in now.nexthops if thing.device in cut})
 
     def _pairs(self) -> Iterator[tuple[Link, Link]]:
         """Yield links of both sides, before and after; one that is made is down, nobody's port, and sends all it is given at first."""
