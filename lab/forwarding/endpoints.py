@@ -28,6 +28,7 @@ class Seen:
     """The socket, or None where the kernel answered."""
     source: Address
     source_port: int
+    """For ICMP the identifier, which translation may have changed."""
     destination: Address
     destination_port: int
     ttl: int
@@ -228,7 +229,7 @@ def _at_server(progress: Progress, sending: Sending, verdict: Delivered, packet:
         return []
     by = verdict.to if isinstance(verdict.to, Listener | Program) else None
     if progress.seen is None:
-        port = 0 if packet.icmp is not None else packet.source_port
+        port = packet.source_port if packet.icmp is None else packet.icmp.identifier
         progress.seen = Seen(
             verdict.namespace,
             by,

@@ -5,6 +5,7 @@ The order of everything is that of net/ipv4/ip_input.c, ip_forward.c and ip_outp
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from lab.forwarding.addresses import on_link
@@ -28,6 +29,7 @@ from lab.forwarding.packet import (
     Frame,
     Packet,
     TcpFlags,
+    Tunnel,
 )
 from lab.forwarding.results import Plain, Stage
 from lab.forwarding.routing import InputRoute, OutputRoute, route_input, route_output
@@ -194,16 +196,28 @@ def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, ar
         subject = resolution.subject or _link(visit, way.device)
         journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
         return
-    if t.packet.tunnel is not None and isinstance(t.packet.tunnel.frame.payload, Packet) and _completes_check_sums(visit, way.device):
-        _demand_good_check_sum(t)
+    if t.packet.tunnel is not None and _knows_no_tunnels(visit, way.device):
+        t.packet = _without_offloads(t, t.packet.tunnel)
     frame = Frame(visit.node.mac(way.device), resolution.mac, t.packet)
     journey.add(Transmit(visit, way.device, frame, t.packet.mark))
 
 
-def _completes_check_sums(visit: Visit, device: str) -> bool:
-    """Whether a device works out the inner check sum of a tunnel packet: it has no `hw_enc_features` to leave that to somebody else."""
+def _knows_no_tunnels(visit: Visit, device: str) -> bool:
+    """Whether a device has no `hw_enc_features`, so that nothing about what a tunnel packet bears can be left to somebody behind it."""
     link = visit.node.links.get(device)
     return link is not None and isinstance(link.kind, Vxlan | Bridge)
+
+
+def _without_offloads(t: Transit, tunnel: Tunnel) -> Packet:
+    """Work the inner check sum of a tunnel packet out, and take the segments in it apart (`validate_xmit_skb` in net/core/dev.c)."""
+    inner = tunnel.frame.payload
+    if not isinstance(inner, Packet):
+        return t.packet
+    _demand_good_check_sum(t)
+    if not t.packet.train:
+        return t.packet
+    single = tunnel.frame._replace(payload=inner._replace(train=False))
+    return t.packet._replace(train=False, tunnel=replace(tunnel, frame=single))
 
 
 def _demand_good_check_sum(t: Transit) -> None:

@@ -250,7 +250,10 @@ class Packet(NamedTuple):
     checked: bool = False
     """Connection tracking verified the check sum of the whole while it was put together, and its first fragment is still known for it."""
     train: bool = False
-    """Several TCP segments of this size travel as one (GSO), which a veth or a bridge lets pass whatever its MTU."""
+    """Several TCP segments of this size travel as one (GSO), which a veth or a bridge lets pass whatever its MTU.
+
+    In a tunnel packet that a bridge sends by itself they are taken apart.
+    """
 
     @property
     def length(self) -> int:

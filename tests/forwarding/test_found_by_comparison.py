@@ -244,6 +244,21 @@ def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> No
     assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
 
 
+@pytest.mark.parametrize(("device", "outcome"), [("port", "a reply from 10.9.0.2"), ("br", "silence after the handshake")])
+def test_a_bridge_that_sends_a_train_in_a_tunnel_takes_it_apart(net: Any, device: str, outcome: str) -> None:
+    """r takes a train whatever its length, but no single segment that is longer than 1200 bytes."""
+    net.node("a").router("r").node("b").wire("a:port", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    if device == "br":
+        net.bridge("a", "br", "port")
+    net.address("a", device, "10.1.0.2/24").route("a", f"default via 10.1.0.1 dev {device}").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, mtu=1400).address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("b", "tcp", 80).builder["r"].change_link("left", mtu=1200)
+    assert str(net.trace("a", "10.9.0.2", "tcp", size=1500, answer_size=100).outcome) == outcome
+
+
 def test_the_last_segment_of_a_question_finds_out_that_the_server_has_closed(net: Any) -> None:
     """y has not seen the SYN: the answer to it passes as it is, and what follows is masqueraded, which a resets, and so y resets b.
 
@@ -440,3 +455,14 @@ def test_a_translated_packet_is_cut_by_the_path_mtu_of_its_new_destination(row: 
     assert row.trace("a", "10.9.9.9", "udp", size=1400).outcome.kind == "error"
     known = row.trace("a", "10.2.0.2", size=1400, df=True).memory
     assert row.trace("a", "10.9.9.9", "udp", size=1400, memory=known).seen is not None
+
+
+@pytest.mark.parametrize(("bridge_calls", "identifier"), [(0, 40000), (1, 0)])
+def test_a_ping_that_comes_by_again_as_another_flow_is_given_another_identifier(net: Any, bridge_calls: int, identifier: int) -> None:
+    """q sends it back across s's bridge. Tracked there, it is a new flow with the key that s has masqueraded the ping to."""
+    net.node("s").router("q").node("b").wire("s:p", "q:eth0 10.1.0.2/24").wire("s:o", "b:eth0 10.1.0.3/24")
+    net.bridge("s", "br", "p", "o").address("s", "br", "10.1.0.1/24").address("s", "lo", "10.9.0.1/32")
+    net.route("s", "10.1.0.3/32 via 10.1.0.2 dev br").sysctl("s", "net/bridge/bridge-nf-call-iptables", bridge_calls)
+    net.chain("s", "postrouting", Nat("masquerade"), type="nat", priority=100)
+    conversation = net.trace("s", "10.1.0.3", source_address=IPv4Address("10.9.0.1"))
+    assert (conversation.outcome.kind, conversation.seen.namespace, conversation.seen.source_port) == ("reply", "b", identifier)

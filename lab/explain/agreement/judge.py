@@ -198,6 +198,8 @@ def predicted(conversation: Conversation) -> Noticed:
     tcp = conversation.flow.protocol == "tcp"
     if tcp and not any(t.delivered for t in conversation.traces if t.purpose in ("handshake", "data")):
         seen = None  # accept() hears of a connection when the handshake is complete
+    if conversation.flow.protocol == "icmp" and seen is not None and seen.source_port != conversation.flow.source_port:
+        seen = None  # nobody knows a ping again whose identifier was translated
     icmp = None if outcome.icmp_type is None else (outcome.icmp_type, outcome.icmp_code or 0)
     reset = outcome.kind == "refused" and icmp is None
     return Noticed(

@@ -37,8 +37,9 @@ def bind(
 ) -> Connection:
     """Decide a flow's translation (`nf_nat_setup_info`). Without address and port it is the decision to leave it alone.
 
-    A key that another flow has already is avoided by another port, as the kernel does; which one is left to chance there,
-    so the number is only a stand-in.
+    A key that another flow has already is avoided by another source port, as the kernel does; which one is left to chance there,
+    so the number is only a stand-in. Where the destination is decided no port can be changed, but the identifier of a ping: to the first
+    that is free, from 0 (`nf_nat_l4proto_unique_tuple`).
     """
     current = connection.reply.inverted()
     if manipulation == "source":
@@ -54,15 +55,16 @@ def bind(
         free = _free(wanted, table)
         any_port = any_port or free != wanted
         wanted = free
+    elif connection.original.protocol in (ICMP, ICMPV6) and wanted.inverted() in table:
+        wanted = _free(wanted, table, first=0)
     status = connection.status | done | (bit if wanted != current or any_port else 0)
     return connection._replace(reply=wanted.inverted(), status=status, any_port=connection.any_port or any_port)
 
 
-def _free(wanted: FlowKey, table: Conntrack) -> FlowKey:
-    first = wanted
-    port = 1024
+def _free(wanted: FlowKey, table: Conntrack, first: int = 1024) -> FlowKey:
+    port = first
     while wanted.inverted() in table:
-        wanted = first._replace(source_port=port)
+        wanted = wanted._replace(source_port=port)
         port += 1
     return wanted
 
