@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,9 @@ def test_a_missing_program_is_named_with_the_package_that_starts_no_daemon(monke
     assert str(caught.value) == "dnsmasq is not installed\n  hint: sudo apt-get install --no-install-recommends dnsmasq-base"
 
 
-def test_the_search_path_has_the_system_directories_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_path_has_the_system_directories_once_and_then_the_labs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/usr/sbin")
-    assert tools.search_path().split(":") == ["/usr/bin", "/usr/sbin", "/usr/local/sbin", "/sbin"]
+    assert tools.search_path().split(":") == ["/usr/bin", "/usr/sbin", "/usr/local/sbin", "/sbin", f"{sys.prefix}/bin"]
 
 
 @pytest.mark.parametrize(
