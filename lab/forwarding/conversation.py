@@ -9,7 +9,7 @@ from typing import Final
 from lab.forwarding.choice import Choice, Chooser, worlds
 from lab.forwarding.endpoints import Progress, Seen, acknowledgement, react, time_out
 from lab.forwarding.engine import travel
-from lab.forwarding.flow import Flow, first_sending
+from lab.forwarding.flow import Flow, first_sending, size_of
 from lab.forwarding.memory import Memory
 from lab.forwarding.network import Network
 from lab.forwarding.packet import Packet
@@ -108,8 +108,18 @@ def _converse(network: Network, flow: Flow, memory: Memory, chooser: Chooser) ->
         if known is not None and isinstance(traced.verdict, Dropped):
             progress.lost = (sending, known)
     outcome = _conclude(progress, traces)
+    if outcome.kind == "unknown":
+        _remember_undecided(world.memory, flow, traces)
     told = tuple(_say(traced, outcome) for traced in traces)
     return Conversation(flow, told, outcome, progress.seen, tuple(chooser.made), world.memory)
+
+
+def _remember_undecided(memory: Memory, flow: Flow, traces: list[Trace]) -> None:
+    """Remember between whom packets went of which the model does not know what became, and how long they were at most."""
+    packets = [traced.packet for traced in traces if isinstance(traced.packet, Packet)]
+    longest = max(size_of(flow), flow.answer_size or 0, *(packet.size for packet in packets))
+    for address in {int(address) for packet in packets for address in (packet.source, packet.destination)}:
+        memory.undecided[address] = max(longest, memory.undecided.get(address, 0))
 
 
 def _say(traced: Trace, outcome: Outcome) -> Trace:

@@ -259,6 +259,8 @@ def send(journey: Journey, task: Send) -> None:
         _ration(visit, packet, route.exit)
     source = route.source or (_NOBODY if sending.purpose == "error" else ANY)
     journey.made = packet = packet._replace(source=source)
+    if route.exit.device != "lo":
+        world.demand_known_mtu(packet)
     mtu = _mtu_of(journey, visit, route, packet)
     if TcpFlags.SYN in packet.tcp:
         journey.made = packet = packet._replace(mss=mtu - IP_HEADER - TCP_HEADER)

@@ -165,6 +165,8 @@ def send6(journey: Journey, task: Send) -> None:
         journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
         return
     journey.made = packet = packet._replace(source=route.source)
+    if route.exit.device != "lo":
+        world.demand_known_mtu(packet)
     found = route.lookup.route if route.lookup is not None else None
     mtu = world.path_mtu(node, packet.destination, found, route.exit, route_mtu(node, found.mtu if found else None, route.exit.device))
     if TcpFlags.SYN in packet.tcp:

@@ -13,6 +13,7 @@ from lab.forwarding.packet import (
     ICMP,
     ICMPV6,
     LEAST_MTU_V6,
+    LEAST_PATH_MTU,
     PORT,
     PROTOCOL,
     TCP,
@@ -79,16 +80,12 @@ def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 
     icmp = packet.icmp
     if icmp is None or not icmp.too_big or icmp.quoted is None or icmp.mtu is None:
         return
-    mtu = max(icmp.mtu, _LEAST_PATH_MTU if icmp.version == 4 else LEAST_MTU_V6)
+    mtu = max(icmp.mtu, LEAST_PATH_MTU if icmp.version == 4 else LEAST_MTU_V6)
     marks = {mark}
     if icmp.quoted.icmp is not None:
         marks.add(packet.mark if icmp.version == 4 and visit.node.settings.fwmark_reflect else 0)
     for one in marks:
         journey.world.learn_path_mtu(visit.node, icmp.quoted._replace(mark=one), mtu)
-
-
-_LEAST_PATH_MTU = 552
-"""`net.ipv4.route.min_pmtu` where nobody changed it; IPv6 believes nothing below its own least MTU."""
 
 
 def _socket(journey: Journey, visit: Visit, device: str, t: Transit) -> None:

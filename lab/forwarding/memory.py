@@ -31,6 +31,8 @@ class Memory:
     """Namespace, VXLAN device, inner MAC: the remote VTEP a learned entry first sent to, whose way the kernel keeps with the entry."""
     path_mtu: dict[tuple[str, int, int, Exit], int] = field(default_factory=dict)
     """Namespace, destination, table and next hop: bytes. The kernel keeps it with the next hop, so another table forgets it."""
+    undecided: dict[int, int] = field(default_factory=dict)
+    """Address of a conversation that was not followed to its end: bytes of its longest packet, of which somebody may have been told."""
 
     def copy(self) -> Memory:
         """Return a memory that can be written without changing this one."""
@@ -42,6 +44,7 @@ class Memory:
             dict(self.vxlan_fdb),
             dict(self.vxlan_sent),
             dict(self.path_mtu),
+            dict(self.undecided),
         )
 
     def ways(self) -> Memory:

@@ -32,6 +32,8 @@ DEFAULT_HOP_LIMIT = 64
 ICMP_ERROR_LIMIT = 576
 """Bytes an ICMP error may have in all (RFC 1812, 4.3.2.3; `__icmp_send` in net/ipv4/icmp.c)."""
 
+LEAST_PATH_MTU = 552
+"""`net.ipv4.route.min_pmtu` where nobody changed it; IPv6 believes nothing below its own least MTU."""
 LEAST_MTU_V6 = 1280
 """Every IPv6 link takes as much, and an ICMPv6 error has no more (RFC 8200, section 5; RFC 4443, section 2.4)."""
 

@@ -159,6 +159,7 @@ def _send(journey: Journey, visit: Visit, link: Link, outer: Packet, entry: FdbE
     outer = outer._replace(source=way.source or outer.source)
     visit.note(Stage.ENCAPSULATION, Encapsulation(link, outer.tunnel.frame, outer, entry, copies), link.name, None, outer)  # type: ignore[union-attr]
     visit.note(Stage.OUTPUT_ROUTING, way, way.exit.device)
+    world.demand_known_mtu(outer)
     mtu = route_mtu(node, way.lookup.route.mtu if way.lookup.route is not None else None, way.exit.device)
     mtu = world.path_mtu(node, outer.destination, way.lookup.route, way.exit, mtu)
     _tell_inner(world, node, outer, mtu - VXLAN_OVERHEAD)

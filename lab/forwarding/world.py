@@ -10,8 +10,9 @@ from lab.forwarding.fib import Exit, Lookup, Query
 from lab.forwarding.memory import Memory
 from lab.forwarding.netfilter.conntrack import Connection, Conntrack
 from lab.forwarding.network import Network, Node
-from lab.forwarding.packet import Address, FlowKey, Packet
+from lab.forwarding.packet import LEAST_PATH_MTU, Address, FlowKey, Packet
 from lab.forwarding.rules import ROUTING_TOS
+from lab.forwarding.unknown import Undecided
 from lab.state import Route
 
 
@@ -52,6 +53,11 @@ class World:
             return otherwise
         table = 0 if route is None else route.table
         return min(otherwise, self.memory.path_mtu.get((node.name, int(destination), table, way), otherwise))
+
+    def demand_known_mtu(self, packet: Packet) -> None:
+        """Raise Undecided for a packet that may meet a path MTU which a conversation the model could not follow has left."""
+        if min(packet.size, self.memory.undecided.get(int(packet.destination), 0)) > LEAST_PATH_MTU:
+            raise Undecided(f"a path MTU towards {packet.destination} may be known from an earlier conversation that was not decided")
 
     def learn_path_mtu(self, node: Node, packet: Packet, mtu: int) -> None:
         """Remember the MTU reported for a packet made here, with the next hops its way has."""

@@ -10,7 +10,7 @@ import pytest
 
 from lab.explain.agreement.judge import Expected, judge
 from lab.forwarding import Delivered, Dropped, Flow, Memory, Reason
-from lab.state.nft import Ct, Mangle, Match, Meta, Nat, NoTrack, Payload, Reject, Verdict
+from lab.state.nft import Ct, Limit, Mangle, Match, Meta, Nat, NoTrack, Payload, Reject, Verdict
 
 DROP, ACCEPT = Verdict("drop"), Verdict("accept")
 NOT_OUR_PORT = Match(Payload("udp", "dport"), 80, "!=")
@@ -466,3 +466,16 @@ def test_a_ping_that_comes_by_again_as_another_flow_is_given_another_identifier(
     net.chain("s", "postrouting", Nat("masquerade"), type="nat", priority=100)
     conversation = net.trace("s", "10.1.0.3", source_address=IPv4Address("10.9.0.1"))
     assert (conversation.outcome.kind, conversation.seen.namespace, conversation.seen.source_port) == ("reply", "b", identifier)
+
+
+def test_whoever_spoke_in_a_conversation_that_was_not_decided_may_know_a_path_mtu(row: Any) -> None:
+    """r's narrow link to b is reported if the rate limit lets the datagram get there, and then ping knows of it."""
+    narrow_behind(row).listen("b", "udp", 80).chain("r", "prerouting", (Match(Meta("l4proto"), "udp"), Limit(1, "second"), DROP))
+    asked = row.trace("a", "10.2.0.2", "udp", size=1400)
+    assert "a rate limit decides" in asked.outcome.why
+    later = row.trace("a", "10.2.0.2", size=1400, df=True, memory=asked.memory)
+    assert "may be known from an earlier conversation" in later.outcome.why
+    assert row.trace("a", "10.2.0.2", size=500, df=True, memory=asked.memory).outcome.kind == "reply"
+    assert row.trace("a", "10.1.0.1", size=1400, df=True, memory=asked.memory).outcome.kind == "unknown"  # the answer, to a
+    short = row.trace("a", "10.2.0.2", "udp", size=200)
+    assert row.trace("a", "10.2.0.2", size=1400, df=True, memory=short.memory).outcome.kind == "error"
