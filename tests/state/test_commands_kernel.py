@@ -306,6 +306,18 @@ def test_what_the_kernel_took_with_a_carrier_is_not_removed_again(kernel_state: 
 
 
 @pytest.mark.kernel
+def test_a_gateway_follows_a_device_that_a_route_of_link_scope_names(kernel_state: KernelState) -> None:
+    ends = Link("eth0", Veth("b", "eth0")), Link("eth0", Veth("a", "eth0"))
+    left, right = (Namespace(name, links=(LO, end)) for name, end in zip("ab", ends, strict=True))
+    everywhere = ip_network("0.0.0.0/0")
+    direct, routed = NextHopObject(1, device="eth0"), NextHopObject(1, ip_address("10.9.9.9"), "eth0", onlink=True)
+    before = complete(State({"a": left, "b": replace(right, nexthops=(direct,), routes=(Route(everywhere, nexthop=1, scope="link"),))}))
+    after = complete(State({"a": left, "b": replace(right, nexthops=(routed,), routes=(Route(everywhere, nexthop=1),))}))
+    script = shell((*commands_of(before), *commands_of(difference(before, after))))
+    assert_no_difference(kernel_state(script, after), after)
+
+
+@pytest.mark.kernel
 def test_a_rule_whose_handle_is_known_goes_without_touching_the_others(kernel_state: KernelState) -> None:
     first, second, third = (NftRule((Counter(), Verdict("accept")), name) for name in ("one", "two", "three"))
 

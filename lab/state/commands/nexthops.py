@@ -13,7 +13,8 @@ def change_nexthops(namespace: str, before: Sequence[NextHopObject], after: Sequ
     """Yield what makes the nexthop objects of `after`: single ones before the groups they are members of.
 
     One of another nature cannot take the place of a group, nor a group its place, nor a blackhole that of a member
-    (`replace_nexthop` in net/ipv4/nexthop.c): such a one is removed first, and the kernel removes with it the routes that name it.
+    (`replace_nexthop` in net/ipv4/nexthop.c); nor a gateway the place of a mere device while a route of link scope names it
+    (`nexthop_check_scope`). Such a one is removed first, and the kernel removes with it the routes that name it.
     """
     anew = made_anew(before, after)
     gone = {thing.id for thing in anew}
@@ -40,7 +41,7 @@ def made_anew(before: Sequence[NextHopObject], after: Sequence[NextHopObject]) -
 
 
 def _nature(thing: NextHopObject) -> tuple[object, ...]:
-    return bool(thing.group), thing.blackhole, None if thing.group else thing.version
+    return bool(thing.group), thing.blackhole, thing.via is None, None if thing.group else thing.version
 
 
 def nexthop_text(thing: NextHopObject) -> str:
