@@ -50,7 +50,7 @@ _QUESTIONS = (
 )
 _UNDECIDED = re.compile(
     r"^\d+: |@if\d+|@\w+|link-netns(id)? \S+|\\ *link/ether \S+ brd \S+|promiscuity.*|(min|max)mtu \d+"
-    r"|qlen \d+|valid_lft.*|link/\S+ \S+ brd \S+"
+    r"|qlen \d+|valid_lft.*|link/\S+ \S+ brd \S+|NO-CARRIER,|,LOWER_UP|state (UP|DOWN|UNKNOWN|LOWERLAYERDOWN)"
 )
 _NOT_COMPARED = re.compile(r"fe80:|ff00::|^33:33|::1|^01:00:5e|dev (br0|p0|port\d+|uplink)|master br0")
 _SOURCE = Path(__file__).with_name("floor.c")
@@ -192,7 +192,7 @@ def _feed(argv: Sequence[str], script: str) -> None:
 
 
 def _picture(prefixes: Mapping[str, Sequence[str]]) -> Picture:
-    """What ip and bridge show in each namespace, without what no state decides: numbers of links, MAC addresses the kernel chose, IPv6."""
+    """What ip and bridge show in each namespace, without what no state decides: numbers of links, carriers that come a moment later, MAC addresses the kernel chose, IPv6."""
     return {
         name: sorted(
             _UNDECIDED.sub("", line).strip()
