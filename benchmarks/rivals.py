@@ -192,7 +192,10 @@ def _feed(argv: Sequence[str], script: str) -> None:
 
 
 def _picture(prefixes: Mapping[str, Sequence[str]]) -> Picture:
-    """What ip and bridge show in each namespace, without what no state decides: numbers of links, carriers that come a moment later, MAC addresses the kernel chose, IPv6."""
+    """What ip and bridge show in each namespace, without what no state decides.
+
+    That is numbers of links, carriers that come a moment later, MAC addresses the kernel chose, IPv6.
+    """
     return {
         name: sorted(
             _UNDECIDED.sub("", line).strip()
