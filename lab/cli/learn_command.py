@@ -142,10 +142,11 @@ def _lessons(me: str, csv_file: Path | None, *, as_json: bool) -> int:
 
     found = lessons(me)
     if csv_file is not None:
-        from lab.learn.classroom import csv_text
+        from lab.report.spreadsheet import csv_text
 
         check_writable(csv_file)
-        write_whole(csv_file, csv_text(["course", "lesson", "level", "minutes", "done", "tasks", "points"], [one.row() for one in found]))
+        header = ("course", "lesson", "level", "minutes", "done", "tasks", "points")
+        write_whole(csv_file, csv_text(header, [one.row() for one in found], line_end="\n"))
         return 0
     if as_json:
         print_json([one.as_json() for one in found])

@@ -120,8 +120,8 @@ class Tcp:
 
 
 @dataclass(frozen=True, slots=True)
-class Icmp:
-    """An ICMP header; `rest` is its second 32-bit word, read through the properties below."""
+class _Message:
+    """What ICMP headers of both versions have in common; `rest` is the second 32-bit word, read through properties."""
 
     type: int
     code: int
@@ -136,6 +136,11 @@ class Icmp:
     def sequence(self) -> int:
         """Return the sequence number of an echo request or reply."""
         return self.rest & 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Icmp(_Message):
+    """An ICMP header."""
 
     @property
     def mtu(self) -> int:
@@ -149,22 +154,8 @@ class Icmp:
 
 
 @dataclass(frozen=True, slots=True)
-class Icmpv6:
-    """An ICMPv6 header; `rest` is its second 32-bit word, read through the properties below."""
-
-    type: int
-    code: int
-    rest: int
-
-    @property
-    def identifier(self) -> int:
-        """Return the identifier of an echo request or reply."""
-        return self.rest >> 16
-
-    @property
-    def sequence(self) -> int:
-        """Return the sequence number of an echo request or reply."""
-        return self.rest & 0xFFFF
+class Icmpv6(_Message):
+    """An ICMPv6 header."""
 
     @property
     def mtu(self) -> int:

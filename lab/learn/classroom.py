@@ -6,26 +6,23 @@ with the name of the user it belongs to, and is never more than text and numbers
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import pwd
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.errors import InputError, printable
+from lab.errors import InputError
 from lab.learn.progress import Progress, file_of, load, write_whole
+from lab.report.spreadsheet import csv_text
 
 STUCK_AFTER: Final = 10 * 60
 """Seconds without a step forward after which somebody counts as stuck, who has tried in vain."""
 _RULES: Final = "class.json"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet take a cell for a formula (OWASP, CSV injection)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +91,8 @@ def pupils(folder: Path, barriers: Mapping[str, Sequence[int]]) -> list[Pupil]:
 
 def as_csv(found: Sequence[Pupil]) -> str:
     """Return where everybody is as a table for a spreadsheet."""
-    return csv_text(Pupil.__slots__, [[getattr(pupil, name) for name in Pupil.__slots__] for pupil in found])
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table for a spreadsheet (RFC 4180). No cell can be taken for a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str):
-        value = printable(value)
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return value
+    rows = ([getattr(pupil, name) for name in Pupil.__slots__] for pupil in found)
+    return csv_text(Pupil.__slots__, rows, line_end="\n")
 
 
 def _opened(folder: Path) -> dict[str, int]:

@@ -1,9 +1,7 @@
-"""The truth table of a sweep: for the terminal, as JSON, and as CSV that no spreadsheet takes for formulas."""
+"""The truth table of a sweep: for the terminal, as JSON, and as CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,13 +12,12 @@ from rich.text import Text
 
 from lab.errors import printable
 from lab.report.indent import Indented
-from lab.scenario.truth import Truth
+from lab.report.spreadsheet import csv_text
+from lab.scenario.truth import Row, Truth
 
 STYLES: Final = {"yes": "green", "no": "red", "?": "yellow"}
 GAP: Final = 2
 """Columns of space between two columns of the table."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection)."""
 
 
 def truth_table(truth: Truth) -> RenderableType:
@@ -105,15 +102,9 @@ def truth_json(truth: Truth) -> dict[str, Any]:
 
 def truth_csv(truth: Truth) -> str:
     """Return the table as CSV (RFC 4180)."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*(_cell(axis.key) for axis in truth.axes), *map(_cell, truth.kinds), "refused"])
-    for row in truth.rows:
-        counts = [_cell(f"{row.counts[kind].works} of {row.counts[kind].tried}") if kind in row.counts else "" for kind in truth.kinds]
-        writer.writerow([*(_cell(row.combination.values[axis.key]) for axis in truth.axes), *counts, _cell(row.refused)])
-    return out.getvalue()
 
+    def cells(row: Row) -> list[str]:
+        counts = [f"{row.counts[kind].works} of {row.counts[kind].tried}" if kind in row.counts else "" for kind in truth.kinds]
+        return [*(row.combination.values[axis.key] for axis in truth.axes), *counts, row.refused]
 
-def _cell(text: str) -> str:
-    shown = printable(text)
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
+    return csv_text([*(axis.key for axis in truth.axes), *truth.kinds, "refused"], map(cells, truth.rows))

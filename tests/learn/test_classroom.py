@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError
-from lab.learn.classroom import STUCK_AFTER, as_csv, check_class, csv_text, make_class, may_begin, open_barrier, pupils
+from lab.learn.classroom import STUCK_AFTER, as_csv, check_class, make_class, may_begin, open_barrier, pupils
 from lab.learn.progress import Progress, file_of, save
+from lab.report.spreadsheet import csv_text
 
 
 @pytest.fixture
