@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from lab.report.schema import report_schema
 from lab.spec import json_schema
-from lab.spec.addresses import ADDRESS, INTERFACE, NETWORK
+from lab.spec.addresses import OF_ADDRESSES
 from lab.spec.document import Node
 from lab.spec.lesson import Lesson
 from lab.spec.lesson_file import head_of
@@ -26,7 +26,7 @@ from lab.spec.shape import members, models_in, models_of, parts_of, places_of
 from lab.spec.values import Model, OneOf
 
 DOCS = Path(__file__).parents[1] / "docs"
-WORDS = {f"expected {words.long}": words for words in (*PATTERNS.values(), ADDRESS, NETWORK, INTERFACE)}
+WORDS = {f"expected {words.long}": words for words in (*PATTERNS.values(), *OF_ADDRESSES)}
 LONGEST_EXAMPLE = 70
 INTRODUCTIONS = {
     "topology": "What the network and its clusters are, before anything happens to them.",

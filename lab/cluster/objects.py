@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar, Literal, Protocol
 
-from lab.spec.cluster import IpFamily
+from lab.spec.values import IpFamily
 from lab.state.control import Json
 from lab.state.objects import Network
 from lab.state.provenance import UNKNOWN, Provenance

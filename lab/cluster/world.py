@@ -14,10 +14,11 @@ from lab.cluster.ipam import Ipam, PoolExhausted
 from lab.cluster.names import bridged_device, workload_device
 from lab.cluster.sysctls import sysctl_paths
 from lab.errors import InputError, Place, did_you_mean
-from lab.spec.cluster import Cluster, IpFamily, Node, Service
+from lab.spec.cluster import Cluster, Node, Service
 from lab.spec.selectors import dns_pods
 from lab.spec.site import Serve
 from lab.spec.topology import Topology
+from lab.spec.values import IpFamily
 from lab.state.objects import Address, Network
 from lab.state.provenance import Provenance
 

@@ -34,6 +34,7 @@ from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.routing6 import route_input6, route_output6
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import route_mtu
+from lab.state import Bridge
 
 # -- in ------------------------------------------------------------------------------------------------------------
 
@@ -55,6 +56,9 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
     if from_here is not None and t.packet.destination == addressed_to:
         _to_host(journey, visit, device, t, sender)
         return
+    link = visit.node.links.get(device)
+    if t.packet.destination != addressed_to and visit.node.settings.bridge_calls_ip6tables and isinstance(link and link.kind, Bridge):
+        raise Undecided("a bridged packet whose destination is translated is not modelled", link)
     route = route_input6(journey.world, visit.node, t.packet, device)
     visit.note(Stage.INPUT_ROUTING, route, device, t.packet)
     match route.kind:

@@ -344,7 +344,8 @@ def _may_leave(node: Node, port: Link, came_by: Link | None) -> bool:
 def _iptables_on_bridge(
     journey: Journey, visit: Visit, bridge: Link, frame: Frame, mark: int, transit: Transit | None
 ) -> tuple[Frame, int] | None:
-    """With bridge-nf-call-iptables, IP rule sets see bridged packets too, as if forwarded from the bridge to the bridge.
+    """With bridge-nf-call-iptables, IP rule sets see bridged packets too, as if forwarded from the bridge to the bridge; those of IPv6
+    with bridge-nf-call-ip6tables, neighbour discovery included.
 
     `transit` is that of a packet that has passed prerouting.
     """
@@ -352,11 +353,7 @@ def _iptables_on_bridge(
     node = visit.node
     if not isinstance(packet, Packet):
         return frame, mark
-    if packet.version == 6:
-        if node.settings.bridge_calls_ip6tables and node.ruleset.of(6).registers:
-            raise Undecided("IPv6 rules that see bridged packets are not modelled", bridge)
-        return frame, mark
-    if not node.settings.bridge_calls_iptables:
+    if not (node.settings.bridge_calls_iptables if packet.version == 4 else node.settings.bridge_calls_ip6tables):
         return frame, mark
     t = transit or Transit(journey.world, node, packet if packet.mark == mark else packet._replace(mark=mark))
     name = bridge.name

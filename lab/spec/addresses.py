@@ -15,10 +15,11 @@ ADDRESS: Final = Words("IPv4 address", "an IPv4 address (10.46.0.7)")
 NETWORK: Final = Words("IPv4 network", "an IPv4 network (10.46.0.0/16)")
 ADDRESS6: Final = Words("IPv6 address", "an IPv6 address (2001:db8::7)")
 NETWORK6: Final = Words("IPv6 network", "an IPv6 network (2001:db8:1::/64)")
-ANY_ADDRESS: Final = Words("address", "an IPv4 or IPv6 address (10.46.0.7, 2001:db8::7)")
-ANY_NETWORK: Final = Words("network", "an IPv4 or IPv6 network (10.46.0.0/16, 2001:db8:1::/64)")
+ANY_ADDRESS: Final = Words("IPv4 or IPv6 address", "an IPv4 or IPv6 address (10.46.0.7, 2001:db8::7)")
+ANY_NETWORK: Final = Words("IPv4 or IPv6 network", "an IPv4 or IPv6 network (10.46.0.0/16, 2001:db8:1::/64)")
 ANY_INTERFACE: Final = Words("address/prefix", "an address with the length of its prefix (10.46.0.7/24, 2001:db8::7/64)")
 INTERFACE: Final = Words("IPv4 address/prefix", "an IPv4 address with the length of its prefix (10.46.0.7/24)")
+OF_ADDRESSES: Final = (ADDRESS, NETWORK, INTERFACE, ADDRESS6, NETWORK6, ANY_ADDRESS, ANY_NETWORK, ANY_INTERFACE)
 
 S = TypeVar("S")
 

@@ -80,7 +80,7 @@ def _segments(loaded: Loaded[Topology]) -> Mistakes:
 
 def _policies(loaded: Loaded[Topology]) -> Mistakes:
     for name, segment in loaded.model.segments.items():
-        yield from _rule_names(loaded, segment.policy, ("segments", name, "policy"))
+        yield from _filter(loaded, segment.policy, ("segments", name, "policy"), (name,))
 
 
 def _members(loaded: Loaded[Topology]) -> Iterator[tuple[tuple[str, Address], Place]]:
@@ -115,7 +115,7 @@ def _routers(loaded: Loaded[Topology]) -> Mistakes:
                         "segment", named, router.interfaces, loaded.place(*path, "policy", index, key), f" on the router {name!r}"
                     )
         yield from _ipv6(loaded, router.ipv6, router.interfaces, path)
-        yield from _rule_names(loaded, router.policy, (*path, "policy"))
+        yield from _filter(loaded, router.policy, (*path, "policy"), router.interfaces)
         yield from _routes(loaded, router, path, tuple(router.interfaces))
 
 
@@ -148,9 +148,25 @@ def _interfaces(loaded: Loaded[Topology], interfaces: Mapping[str, Address], pat
             yield from _on_segment(address, segments[segment].cidr, segment, loaded.place(*path, "interfaces", segment))
 
 
-def _rule_names(loaded: Loaded[Topology], rules: Sequence[FilterRule], path: Path) -> Mistakes:
+def _filter(loaded: Loaded[Topology], rules: Sequence[FilterRule], path: Path, on: Collection[str]) -> Mistakes:
+    """Check the lines of a packet filter whose owner is `on` some segments: names that are there twice, and IPv6 where there is none."""
     named = ((repr(rule.name), loaded.place(*path, index)) for index, rule in enumerate(rules) if rule.name)
     yield from twice("the name", named, loaded.document.file)
+    yield from _without_ipv6(loaded, rules, path, on)
+
+
+def _without_ipv6(loaded: Loaded[Topology], rules: Sequence[FilterRule], path: Path, on: Collection[str]) -> Mistakes:
+    """Yield a mistake for every line about IPv6 alone, where nothing is that has it."""
+    segments = loaded.model.segments
+    if any(segment in segments and segments[segment].cidr6 is not None for segment in on):
+        return
+    for index, rule in enumerate(rules):
+        if rule.versions == {6}:
+            owner = path[path.index("policy" if path[-1] == "policy" else "firewall") - 1]
+            where = (
+                f"the segment {owner!r} has no IPv6 network" if path[0] == "segments" else f"no segment of {owner!r} has a network of it"
+            )
+            yield InputError(f"the line is about IPv6, and {where}", place=loaded.place(*path, index), hint="give a segment `cidr6`")
 
 
 def _machine(loaded: Loaded[Topology], machine: Host | Node, segment: str, path: Path) -> Mistakes:
@@ -158,18 +174,21 @@ def _machine(loaded: Loaded[Topology], machine: Host | Node, segment: str, path:
     yield from _interfaces(loaded, machine.interfaces, path, segment)
     yield from _ipv6(loaded, machine.ipv6, (segment, *machine.interfaces), path)
     yield from _routes(loaded, machine, path, (segment, *machine.interfaces))
-    yield from _firewall(loaded, machine.firewall, path)
+    yield from _firewall(loaded, machine.firewall, path, (segment, *machine.interfaces))
 
 
-def _firewall(loaded: Loaded[Topology], firewall: Firewall | None, path: Path) -> Mistakes:
+def _firewall(loaded: Loaded[Topology], firewall: Firewall | None, path: Path, on: Collection[str]) -> Mistakes:
     if firewall is not None:
+        chains = (("input", firewall.input), ("forward", firewall.forward))
         named = [
             (repr(rule.name), loaded.place(*path, "firewall", chain, index))
-            for chain, rules in (("input", firewall.input), ("forward", firewall.forward))
+            for chain, rules in chains
             for index, rule in enumerate(rules)
             if rule.name
         ]
         yield from twice("the name", named, loaded.document.file)
+        for chain, rules in chains:
+            yield from _without_ipv6(loaded, rules, (*path, "firewall", chain), on)
 
 
 def _hosts(loaded: Loaded[Topology]) -> Mistakes:
@@ -199,7 +218,8 @@ def _nodes(loaded: Loaded[Topology]) -> Mistakes:
         cidr = segments[cluster.segment].cidr
         if cluster.gateway is not None:
             yield from _on_segment(cluster.gateway, cidr, cluster.segment, loaded.place(*path, "gateway"))
-        yield from _firewall(loaded, cluster.firewall, path)
+        on = {cluster.segment, *(segment for node in cluster.nodes.values() for segment in (node.segment, *node.interfaces) if segment)}
+        yield from _firewall(loaded, cluster.firewall, path, on)
         for node_name, node in cluster.nodes.items():
             node_path: Path = (*path, "nodes", node_name)
             segment = node.segment or cluster.segment

@@ -14,6 +14,7 @@ from lab.spec.values import (
     Address6,
     AnyNetwork,
     Exemption,
+    IpFamily,
     Line,
     Many,
     Model,
@@ -25,8 +26,6 @@ from lab.spec.values import (
     Sysctls,
     Url,
 )
-
-IpFamily = Literal["IPv4", "IPv6"]
 
 
 class Pod(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,10 +11,12 @@ from lab.spec.values import (
     Address,
     Address6,
     AnyAddress,
+    AnyNetwork,
     Destination,
     DeviceName,
     DnsName,
     Interface,
+    IpFamily,
     Many,
     Model,
     Mtu,
@@ -27,8 +29,35 @@ from lab.spec.values import (
     Sysctls,
 )
 
-IcmpType = Literal["echo-request", "echo-reply", "destination-unreachable", "time-exceeded"]
-Rejection = Literal["net-unreachable", "host-unreachable", "port-unreachable", "admin-prohibited", "host-prohibited", "tcp-reset"]
+IcmpType = Literal[
+    "echo-request",
+    "echo-reply",
+    "destination-unreachable",
+    "time-exceeded",
+    "packet-too-big",
+    "parameter-problem",
+    "nd-router-solicit",
+    "nd-router-advert",
+    "nd-neighbor-solicit",
+    "nd-neighbor-advert",
+]
+Rejection = Literal[
+    "net-unreachable",
+    "host-unreachable",
+    "port-unreachable",
+    "admin-prohibited",
+    "host-prohibited",
+    "tcp-reset",
+    "no-route",
+    "addr-unreachable",
+    "policy-fail",
+    "reject-route",
+]
+ICMPV6_ALONE: Final = frozenset(("packet-too-big", "nd-router-solicit", "nd-router-advert", "nd-neighbor-solicit", "nd-neighbor-advert"))
+"""Types that ICMP has not (RFC 4443, RFC 4861)."""
+REJECTIONS_OF_IPV6: Final = frozenset(("no-route", "addr-unreachable", "policy-fail", "reject-route"))
+"""Codes that ICMP has not, by the names they have there (RFC 4443)."""
+FAMILIES: Final[dict[IpFamily, Literal[4, 6]]] = {"IPv4": 4, "IPv6": 6}
 
 
 class StaticRoute(Model):
@@ -64,38 +93,71 @@ class StaticNexthop(Model):
 
 
 class FilterRule(Model):
-    """A line of a packet filter. The first that matches decides."""
+    """A line of a packet filter. The first that matches decides.
+
+    It speaks about both versions of IP, unless its `family`, its networks or `protocol: icmp` or `icmpv6` say which one.
+    """
 
     name: Name | None = None
     """What its counter is called, in `counter` as `rule/NAME`. By default line-1, line-2, ..."""
-    source: Many[Network] = ()
+    family: IpFamily | None = None
+    """The version of IP it speaks about. By default that of its networks, or both."""
+    source: Many[AnyNetwork] = ()
     """Networks of which one holds the source address."""
-    destination: Many[Network] = ()
+    destination: Many[AnyNetwork] = ()
     """Networks of which one holds the destination address."""
-    protocol: Literal["icmp", "tcp", "udp"] | None = None
+    protocol: Literal["icmp", "icmpv6", "tcp", "udp"] | None = None
     """The transport protocol."""
     ports: Many[Port] = ()
     """Destination ports, of TCP and UDP unless `protocol` says which."""
     icmp: Many[IcmpType] = ()
-    """ICMP types, with `protocol: icmp`."""
+    """ICMP types, with `protocol: icmp` or `icmpv6`. Those named `nd-` and `packet-too-big` are ICMPv6's."""
     established: bool = False
     """Only packets of connections seen before (conntrack established or related)."""
     action: Literal["accept", "drop", "reject"]
     """What becomes of the packet; `drop` is silent, `reject` tells the sender."""
     reject_with: Rejection = "host-unreachable"
-    """What a rejected sender is told: an ICMP destination unreachable of this code, or a TCP reset."""
+    """What a rejected sender is told: an ICMP destination unreachable of this code, or a TCP reset. Over IPv6 it is the code that stands
+    for it there: no-route for net-unreachable, addr-unreachable for host-unreachable, admin-prohibited for both prohibitions. `no-route`,
+    `addr-unreachable`, `policy-fail` and `reject-route` are ICMPv6's own."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> FilterRule:
-        if self.ports and self.protocol == "icmp":
-            raise ValueError("ICMP has no ports")
-        if self.icmp and self.protocol != "icmp":
-            raise ValueError("ICMP types need `protocol: icmp`")
+        if self.ports and self.protocol in ("icmp", "icmpv6"):
+            raise ValueError(f"{_IN_WORDS[self.protocol]} has no ports")
+        if self.icmp and self.protocol not in ("icmp", "icmpv6"):
+            raise ValueError("ICMP types need `protocol: icmp` or `protocol: icmpv6`")
+        alone = [kind for kind in self.icmp if kind in ICMPV6_ALONE]
+        if alone and self.protocol == "icmp":
+            raise ValueError(f"{alone[0]} is a type of ICMPv6: it needs `protocol: icmpv6`")
         if self.reject_with == "tcp-reset" and self.protocol != "tcp":
             raise ValueError("a TCP reset needs `protocol: tcp`")
         if self.action != "reject" and self.reject_with != "host-unreachable":
             raise ValueError(f"`reject_with` says nothing with `action: {self.action}`")
+        if not self.versions:
+            said = ", ".join(f"{what} {_VERSIONS[versions]}" for what, versions in self._said() if len(versions) == 1)
+            raise ValueError(f"no packet is like this: {said}")
+        if self.reject_with in REJECTIONS_OF_IPV6 and 4 in self.versions:
+            raise ValueError(f"{self.reject_with} is a code of ICMPv6, and the line speaks about IPv4 too: add `family: IPv6`")
         return self
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """The versions of IP it speaks about: 4, 6 or both."""
+        return frozenset((4, 6)).intersection(*(versions for _, versions in self._said()))
+
+    def _said(self) -> tuple[tuple[str, frozenset[int]], ...]:
+        """Return what says about which versions it speaks: which key, and which they are."""
+        return (
+            *((("`family` says", frozenset((FAMILIES[self.family],))),) if self.family is not None else ()),
+            *((("`source` is", frozenset(network.version for network in self.source)),) if self.source else ()),
+            *((("`destination` is", frozenset(network.version for network in self.destination)),) if self.destination else ()),
+            *((("`protocol` is of", frozenset((4 if self.protocol == "icmp" else 6,))),) if self.protocol in _IN_WORDS else ()),
+        )
+
+
+_IN_WORDS = {"icmp": "ICMP", "icmpv6": "ICMPv6"}
+_VERSIONS = {frozenset((4,)): "IPv4", frozenset((6,)): "IPv6"}
 
 
 class RouterRule(FilterRule):
@@ -117,8 +179,14 @@ class HostRule(FilterRule):
 
 
 class Firewall(Model):
-    """The firewall of a machine, as firewalld, ufw or Docker leave it behind: iptables' filter table before other software adds to it."""
+    """The firewall of a machine, as firewalld, ufw or Docker leave it behind: iptables' filter table before other software adds to it, and
+    that of ip6tables where the machine has IPv6.
 
+    Neighbour discovery is ICMPv6: a machine that takes none of `nd-neighbor-solicit` and `nd-neighbor-advert` has no IPv6.
+    """
+
+    families: Annotated[Many[IpFamily], Field(min_length=1, max_length=2)] = ("IPv4", "IPv6")
+    """The versions of IP that have it. With `[IPv4]` IPv6 passes, as where nobody thought of ip6tables."""
     input: Many[HostRule] = ()
     """What may come to the machine itself."""
     input_policy: Literal["accept", "drop"] = "accept"
@@ -127,6 +195,14 @@ class Firewall(Model):
     """What may be forwarded."""
     forward_policy: Literal["accept", "drop"] = "accept"
     """What becomes of forwarded packets that no rule decides about (`iptables -P FORWARD`)."""
+
+    @model_validator(mode="after")
+    def _lines_are_of_its_families(self) -> Firewall:
+        versions = {FAMILIES[family] for family in self.families}
+        for line in (*self.input, *self.forward):
+            if versions.isdisjoint(line.versions):
+                raise ValueError(f"a line of it is about IPv{min(line.versions)} alone, which is not among its `families`")
+        return self
 
 
 class Segment(Model):

@@ -198,6 +198,9 @@ AnyInterface = Annotated[IPv4Interface | IPv6Interface, _Written(read_any_interf
 Destination = AnyNetwork | Literal["default"]
 """Where a route leads; ``default`` is 0.0.0.0/0, and that of IPv6 is written as it is, ::/0."""
 
+IpFamily = Literal["IPv4", "IPv6"]
+"""A version of IP, by the name that Kubernetes has for it (spec.ipFamilies)."""
+
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 

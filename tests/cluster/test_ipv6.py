@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from lab.cluster import compile as compile_topology
 from lab.errors import InputErrors
+from lab.forwarding import Flow, Network, trace
 from lab.spec import open_topology
 from lab.spec.events import History
 from lab.state import State
+from lab.state.nftables.text import rule_text
 
 TOPOLOGY = """\
 topology: dual
@@ -62,6 +66,115 @@ def test_routers_forward_and_hosts_do_not(tmp_path: Path) -> None:
     state = compiled(tmp_path)
     assert {name: state[name].sysctl("net/ipv6/conf/all/forwarding") for name in ("r", "a", "n")} == {"r": "1", "a": "0", "n": "0"}
     assert state["c"].sysctl("net/ipv6/conf/all/disable_ipv6") == "1"
+
+
+def rules(state: State, name: str, family: str, table: str = "forwarding", chain: str = "forward") -> list[str]:
+    """The rules of a chain, without their counters and comments."""
+    found = (c for t in state[name].tables if (t.family, t.name) == (family, table) for c in t.chains if c.name == chain)
+    return [rule_text(rule, family).replace("counter ", "").split(" comment ")[0] for c in found for rule in c.rules]
+
+
+POLICY = """
+    policy:
+      - {established: true, action: accept}
+      - {name: web, into: left, destination: ["2001:db8:2::/64", 192.0.2.128/25], protocol: tcp, ports: [80], action: accept}
+      - {source: ["2001:db8:1::7/128", "2001:db8:1::8/128"], action: drop}
+      - {source: [192.0.2.7/32], action: drop}
+      - {protocol: icmpv6, icmp: [packet-too-big, echo-request], action: accept}
+      - {protocol: icmp, icmp: [echo-request], action: accept}
+      - {protocol: tcp, action: reject, reject_with: tcp-reset}
+      - {family: IPv6, action: reject, reject_with: policy-fail}
+      - {action: reject, reject_with: REJECTION}
+hosts:"""
+
+
+def with_policy(rejection: str = "host-unreachable") -> str:
+    return TOPOLOGY.replace("\nhosts:", POLICY.replace("REJECTION", rejection))
+
+
+def test_a_policy_filters_either_version_in_a_table_of_its_own(tmp_path: Path) -> None:
+    state = compiled(tmp_path, with_policy())
+    assert rules(state, "r", "ip6") == [
+        "ct state established,related accept",
+        'iifname "left" ip6 daddr 2001:db8:2::/64 tcp dport 80 accept',
+        "ip6 saddr { 2001:db8:1::7/128, 2001:db8:1::8/128 } drop",
+        "icmpv6 type { packet-too-big, echo-request } accept",
+        "meta l4proto tcp reject with tcp reset",
+        "reject with icmpv6 type policy-fail",
+        "reject with icmpv6 type addr-unreachable",
+    ]
+    assert rules(state, "r", "ip") == [
+        "ct state established,related accept",
+        'iifname "left" ip daddr 192.0.2.128/25 tcp dport 80 accept',
+        "ip saddr 192.0.2.7/32 drop",
+        "icmp type echo-request accept",
+        "meta l4proto tcp reject with tcp reset",
+        "reject with icmp type host-unreachable",
+    ]
+
+
+def test_both_rules_of_a_line_count_by_one_name(tmp_path: Path) -> None:
+    tables = compiled(tmp_path, with_policy())["r"].tables
+    assert [[rule.comment for rule in table.chains[0].rules][1] for table in tables] == ["web", "web"]
+    assert [table.chains[0].rules[-1].comment for table in tables] == ["line-9", "line-9"]
+
+
+@pytest.mark.parametrize(
+    ("written", "four", "six"),
+    [
+        ("net-unreachable", "net-unreachable", "no-route"),
+        ("admin-prohibited", "admin-prohibited", "admin-prohibited"),
+        ("host-prohibited", "host-prohibited", "admin-prohibited"),
+        ("port-unreachable", "port-unreachable", "port-unreachable"),
+    ],
+)
+def test_a_sender_is_told_the_code_that_stands_for_it(tmp_path: Path, written: str, four: str, six: str) -> None:
+    state = compiled(tmp_path, with_policy(written))
+    assert rules(state, "r", "ip")[-1] == f"reject with icmp type {four}"
+    assert rules(state, "r", "ip6")[-1] == f"reject with icmpv6 type {six}"
+
+
+def test_without_ipv6_there_is_no_table_of_it(tmp_path: Path) -> None:
+    old = TOPOLOGY.replace('cidr6: "2001:db8:1::/64"', "mtu: 1500").replace('cidr6: "2001:db8:2::/64"', "mtu: 1500")
+    lines = [line for line in old.splitlines() if "2001" not in line]
+    text = "\n".join(lines).replace("hosts:", "    policy: [{source: [192.0.2.0/25], action: drop}, {action: accept}]\nhosts:")
+    assert [table.family for table in compiled(tmp_path, text)["r"].tables] == ["ip"]
+
+
+def test_a_firewall_stands_in_ip6tables_as_well_unless_it_is_said_to_be_of_ipv4(tmp_path: Path) -> None:
+    lines = "{protocol: icmpv6, action: accept}, {source: [192.0.2.1/32], action: accept}, {ports: [80], action: accept}"
+    firewall = f"input_policy: drop, input: [{lines}]"
+    text = TOPOLOGY.replace("gateway: 192.0.2.1}", f"gateway: 192.0.2.1, firewall: {{{firewall}}}}}")
+    state = compiled(tmp_path, text)
+    ports = "meta l4proto { tcp, udp } th dport 80 accept"
+    assert rules(state, "a", "ip6", "filter", "INPUT") == ["meta l4proto icmpv6 accept", ports]
+    assert rules(state, "a", "ip", "filter", "INPUT") == ["ip saddr 192.0.2.1/32 accept", ports]
+    old = text.replace("{protocol: icmpv6, action: accept}, ", "").replace("input_policy", "families: [IPv4], input_policy")
+    assert [table.family for table in compiled(tmp_path, old)["a"].tables] == ["ip"]
+
+
+def test_the_model_follows_packets_through_policies_of_ipv6(tmp_path: Path) -> None:
+    switch = "policy: [{name: telnet, ports: [23], action: drop}]"
+    text = with_policy().replace('"2001:db8:1::/64"}', f'"2001:db8:1::/64", {switch}}}')
+    network = Network(compiled(tmp_path, text.replace("gateway: 192.0.2.1}", "gateway: 192.0.2.1, serves: [{port: 23}, {port: 80}]}")))
+
+    def outcome(source: str, to: str, protocol: Literal["icmp", "tcp", "udp"], port: int = 0) -> str:
+        return str(trace(network, Flow(source, ip_address(to), protocol, port)).outcome.kind)
+
+    assert outcome("n", "2001:db8:1::7", "tcp", 80) == "reply"
+    assert outcome("n", "2001:db8:1::7", "tcp", 23) == "silence"
+    assert "source address failed policy" in str(trace(network, Flow("n", ip_address("2001:db8:2::2"), "udp", 7)).outcome)
+    assert outcome("a", "2001:db8:2::2", "udp", 7) == "silence"
+    assert outcome("n", "2001:db8:2::2", "icmp") == "reply"
+
+
+def test_a_switch_filters_ipv6_and_lets_neighbours_be_found(tmp_path: Path) -> None:
+    text = TOPOLOGY.replace('"2001:db8:1::/64"}', '"2001:db8:1::/64", policy: [{family: IPv6, action: drop}]}')
+    state = compiled(tmp_path, text)
+    switch = state["sw-left"]
+    assert [switch.sysctl(f"net/bridge/bridge-nf-call-{name}") for name in ("iptables", "ip6tables")] == ["0", "1"]
+    kinds = "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert"
+    assert rules(state, "sw-left", "ip6") == [f"icmpv6 type {{ {kinds} }} accept", "drop"]
 
 
 @pytest.mark.parametrize(

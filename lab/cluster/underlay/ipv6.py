@@ -9,12 +9,18 @@ from lab.cluster.names import link_local
 from lab.cluster.sysctls import IPV6_ON
 from lab.cluster.world import UPLINK, World, address6_on
 from lab.spec.site import StaticRoute
+from lab.spec.topology import Topology
 from lab.spec.values import Address
 from lab.state.builder import NamespaceBuilder
 from lab.state.objects import AddressEntry, Protocol, Route
 from lab.state.provenance import Provenance
 
 DEFAULT = IPv6Network("::/0")
+
+
+def has_ipv6(topology: Topology, segments: Iterable[str]) -> bool:
+    """Whether a machine that is on some segments has IPv6."""
+    return any(topology.segments[segment].cidr6 is not None for segment in segments)
 
 
 def add_ipv6(

@@ -12,8 +12,8 @@ from lab.cluster.emulation import Emulation
 from lab.cluster.names import device_name, local_mac
 from lab.cluster.rules import MASQUERADE, built_in, oif, rule
 from lab.cluster.sysctls import stated, sysctl_paths
-from lab.cluster.underlay.ipv6 import add_ipv6
-from lab.cluster.underlay.policy import add_firewall, forwarding_policy
+from lab.cluster.underlay.ipv6 import add_ipv6, has_ipv6
+from lab.cluster.underlay.policy import add_firewall, add_forwarding_policy
 from lab.cluster.underlay.proxy import http_proxy, proxy_environment
 from lab.cluster.underlay.wiring import Member, check_sources, devices, members, plug_in, wire
 from lab.cluster.world import UPLINK, NodeFacts, World, v4, v4_interface, v4_network
@@ -21,7 +21,6 @@ from lab.spec.cluster import Node
 from lab.spec.site import Host, Router, Serve
 from lab.state.builder import NamespaceBuilder
 from lab.state.network import Listener
-from lab.state.nft_builder import TableBuilder
 from lab.state.objects import AddressEntry, Bridge, GroupMember, Link, NextHopObject, Protocol, Route
 from lab.state.provenance import Provenance
 
@@ -89,8 +88,8 @@ def _configure_router(lab: Emulation, name: str, router: Router) -> None:
     add_ipv6(world, namespace, ("routers", name), places, router.ipv6, router.routes, forwarding=True)
     set_devices(namespace, sysctl_paths(router.sysctls))
     if router.policy:
-        policy = forwarding_policy(router.policy, device_name, world.written("routers", name, "policy"))
-        namespace.tables[policy.family, policy.name] = TableBuilder.opened(policy)
+        ipv6 = has_ipv6(world.topology, router.interfaces)
+        add_forwarding_policy(namespace, router.policy, device_name, world.written("routers", name, "policy"), ipv6=ipv6)
     why = world.written("routers", name, "masquerade")
     for segment in router.masquerade:
         built_in(namespace, "nat", "POSTROUTING", why).append(rule(oif(device_name(segment)), then=MASQUERADE, why=why))
@@ -110,7 +109,8 @@ def _configure_host(lab: Emulation, name: str, host: Host) -> None:
     _configure_devices(world, namespace, ("hosts", name), (host.segment, v4(host.address)), host, gateway)
     set_devices(namespace, sysctl_paths(host.sysctls))
     if host.firewall is not None:
-        add_firewall(namespace, host.firewall, world.written("hosts", name, "firewall"))
+        ipv6 = has_ipv6(world.topology, (host.segment, *host.interfaces))
+        add_firewall(namespace, host.firewall, world.written("hosts", name, "firewall"), ipv6=ipv6)
     namespace.files["/etc/hosts"] = hosts_file((), lab.outside_names())
     namespace.files["/etc/resolv.conf"] = NODE_RESOLVER
     for listener in listeners(host.serves, why):
@@ -138,10 +138,11 @@ def _configure_machine(lab: Emulation, node: NodeFacts) -> None:
     dual_stack = cluster.pod_cidr6 is not None
     _configure_devices(world, namespace, path, (node.segment, node.address), node.written, gateway, forwarding6=dual_stack)
     set_devices(namespace, node.sysctls)
+    ipv6 = has_ipv6(world.topology, (node.segment, *node.written.interfaces))
     if node.written.firewall is not None:
-        add_firewall(namespace, node.written.firewall, world.written(*path, "firewall"))
+        add_firewall(namespace, node.written.firewall, world.written(*path, "firewall"), ipv6=ipv6)
     elif cluster.spec.firewall is not None:
-        add_firewall(namespace, cluster.spec.firewall, world.written("clusters", node.cluster, "firewall"))
+        add_firewall(namespace, cluster.spec.firewall, world.written("clusters", node.cluster, "firewall"), ipv6=ipv6)
     namespace.environment |= proxy_environment(cluster)
     own = ((node.address, node.name),)
     namespace.files["/etc/hosts"] = hosts_file(own, lab.outside_names())

@@ -9,17 +9,17 @@ from typing import Final
 from lab.cluster.devices import add_device, add_namespace
 from lab.cluster.names import device_name, local_mac
 from lab.cluster.sysctls import IPV6_OFF
-from lab.cluster.underlay.policy import forwarding_policy
+from lab.cluster.underlay.policy import TABLE, add_forwarding_policy, let_neighbours_be_found
 from lab.cluster.underlay.ports import add_port_checks, impairment_of, port_of, written_port
 from lab.cluster.world import UPLINK, World
 from lab.spec.selectors import switch_name
-from lab.state.nft_builder import TableBuilder
 from lab.state.objects import Bridge, BridgePort, Link, Veth
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
 
 BRIDGE: Final = "br0"
 CALL_IPTABLES: Final = "net/bridge/bridge-nf-call-iptables"
+CALL_IP6TABLES: Final = "net/bridge/bridge-nf-call-ip6tables"
 SWITCH_SYSCTLS: Final = {"net/ipv4/ip_forward": "0", CALL_IPTABLES: "0", **IPV6_OFF}
 """A switch has no addresses to speak of: settings of devices decide about nothing. Without a policy it does not filter either."""
 
@@ -66,9 +66,12 @@ def wire(world: World, builder: StateBuilder, segment: str) -> None:
     name, mtu = switch_name(segment), world.topology.segments[segment].mtu
     switch = add_namespace(builder, name, "switch", SWITCH_SYSCTLS, why)
     if policy:
-        table = forwarding_policy(policy, str, world.written("segments", segment, "policy"))
-        switch.tables[table.family, table.name] = TableBuilder.opened(table)
-        switch.sysctl(CALL_IPTABLES, 1)
+        because = world.written("segments", segment, "policy")
+        add_forwarding_policy(switch, policy, str, because, ipv6=world.topology.segments[segment].cidr6 is not None)
+        let_neighbours_be_found(switch, because)
+        for family, path in ("ip", CALL_IPTABLES), ("ip6", CALL_IP6TABLES):
+            if (family, TABLE) in switch.tables:
+                switch.sysctl(path, 1)
     add_device(switch, Link(BRIDGE, Bridge(), mtu=mtu, mac=local_mac(name, BRIDGE), provenance=why))
     for end in here:
         plug_in(world, builder, segment, end)
