@@ -95,7 +95,7 @@ def _converse(network: Network, flow: Flow, memory: Memory, chooser: Chooser) ->
         if not waiting:
             break
         sending = waiting.popleft()
-        known = world.memory.ways() if sending.purpose in _ACKNOWLEDGED else None
+        known = world.memory.ways() if sending.purpose in _ACKNOWLEDGED and not sending.probe else None
         traced, answers = travel(world, sending)
         if not traces:
             _learn_source(progress, traced)
@@ -103,7 +103,7 @@ def _converse(network: Network, flow: Flow, memory: Memory, chooser: Chooser) ->
         waiting.extend(answers)
         waiting.extend(react(progress, sending, traced))
         waiting.extendleft(acknowledgement(progress, sending, traced))
-        if sending.purpose == "data":
+        if sending.purpose == "data" and not sending.probe:
             progress.asked = sending
         if known is not None and isinstance(traced.verdict, Dropped):
             progress.lost = (sending, known)

@@ -7,11 +7,11 @@ from typing import Literal
 
 from lab.forwarding.causes import Reason
 from lab.forwarding.client import Client
-from lab.forwarding.flow import DATA_OPTIONS, SYN_OPTIONS, Flow, size_of
+from lab.forwarding.flow import DATA_OPTIONS, SELECTIVE_OPTIONS, SYN_OPTIONS, Flow, size_of
 from lab.forwarding.journey import Sending
 from lab.forwarding.memory import Memory
 from lab.forwarding.packet import DEFAULT_HOP_LIMIT, TCP, TCP_HEADER, Address, Packet, TcpFlags
-from lab.forwarding.results import Delivered, Dropped, Outcome, Trace, Unknown
+from lab.forwarding.results import Delivered, Dropped, Outcome, Purpose, Trace, Unknown
 from lab.forwarding.world import World
 from lab.state import Listener, Program
 
@@ -53,10 +53,16 @@ class Progress:
     answer: Packet | None = None
     """What the server sent in answer."""
     answer_tries: int = 0
+    answer_size: int = 0
+    """Bytes of the whole answer in one packet, headers included."""
     asked: Sending | None = None
     """The last segment of the question, until it is acknowledged."""
     lost: tuple[Sending, Memory | None] | None = None
     """A segment that nobody acknowledges, and what the network knew of its ways when it was sent; None repeats it in any case."""
+    probed: frozenset[Purpose] = frozenset()
+    """What was several segments of which the last was sent once more, to learn whether it arrives."""
+    missing: frozenset[Purpose] = frozenset()
+    """What is known to be missing since its last segment was acknowledged."""
     several: bool = False
     """The question was several segments from the start."""
     acknowledged: bool = False
@@ -82,6 +88,8 @@ def react(progress: Progress, sending: Sending, traced: Trace) -> list[Sending]:
     packet = verdict.packet
     if not isinstance(packet, Packet):
         return []
+    if sending.probe:
+        return _at_end_of_probe(progress, sending, verdict.namespace, packet)
     if isinstance(verdict.to, Client):
         return _answer_again(progress, verdict.namespace, packet) if verdict.to.answering else _at_client(progress, packet)
     return _at_server(progress, sending, verdict, packet)
@@ -90,24 +98,33 @@ def react(progress: Progress, sending: Sending, traced: Trace) -> list[Sending]:
 def time_out(progress: Progress) -> list[Sending]:
     """TCP repeats what was not acknowledged: in smaller segments where the path MTU has become smaller meanwhile, or as it was.
 
-    It is one segment, not a train of them, so every device looks at its length. Where the network has learned nothing new about its
-    ways meanwhile the repetition would end as the first did, and is left out. Before all that goes the last segment, the shortest, which
-    matters where the server has closed the connection: it says so (`tcp_send_loss_probe`).
+    Before all that goes the last of several segments (`tcp_send_loss_probe`). Where the server has closed the connection, it says so. Where
+    the last segment is acknowledged, those before it are missing, and go again at once, in one train if they are several
+    (`tcp_xmit_retransmit_queue`). Else a timer repeats one segment, no train, so every device looks at its length. Where the network has
+    learned nothing new about its ways meanwhile the repetition would end as the first did, and is left out.
     """
     if progress.server_gone and progress.several and progress.asked is not None and progress.outcome is None:
         asked, progress.asked = progress.asked, None
-        return [_last_segment(progress, asked)]
+        return [_last_segment(asked, size_of(progress.flow))]
     if progress.lost is None or progress.outcome is not None or progress.tries + progress.answer_tries > MOST_TRIES:
         return []
-    (sending, known), progress.lost = progress.lost, None
-    packet = sending.packet
+    sending, known = progress.lost
+    packet, purpose = sending.packet, sending.purpose
+    whole = size_of(progress.flow) if purpose == "data" else progress.answer_size
+    if packet.train and purpose not in progress.probed:
+        progress.probed |= {purpose}
+        return [_last_segment(sending, whole)]
+    progress.lost = None
     mtu = progress.world.mtu_for(progress.world.network.node(sending.namespace), packet, sending.device)
-    if mtu < packet.size and sending.purpose == "data":
-        return [replace(again, packet=again.packet._replace(train=False)) for again in _smaller(progress, mtu)]
+    is_missing = purpose in progress.missing
+    progress.missing -= {purpose}
+    if mtu < packet.size and purpose == "data":
+        return [replace(again, packet=again.packet._replace(train=is_missing)) for again in _smaller(progress, mtu)]
     if mtu >= packet.size and progress.world.memory.ways() == known:
         return []
-    again = replace(sending, packet=packet._replace(size=min(mtu, packet.size), train=False))
-    if sending.purpose == "data":
+    several = is_missing and whole - _last_length(packet, whole) > min(mtu, packet.size) - packet.header - TCP_HEADER - DATA_OPTIONS
+    again = replace(sending, packet=packet._replace(size=min(mtu, packet.size), train=several))
+    if purpose == "data":
         progress.tries += 1
     else:
         progress.answer_tries += 1
@@ -115,12 +132,27 @@ def time_out(progress: Progress) -> list[Sending]:
     return [again]
 
 
-def _last_segment(progress: Progress, asked: Sending) -> Sending:
-    """Return the last of the segments of a question."""
-    packet = asked.packet
+def _last_segment(sending: Sending, whole: int) -> Sending:
+    """Return the last of the segments of a train that bears so many bytes, headers included as if they were one."""
+    packet = sending.packet
+    return replace(sending, packet=packet._replace(size=_last_length(packet, whole), train=False), probe=True)
+
+
+def _last_length(packet: Packet, whole: int) -> int:
     headers = packet.header + TCP_HEADER + DATA_OPTIONS
-    rest = (size_of(progress.flow) - headers) % (packet.size - headers) or packet.size - headers
-    return replace(asked, packet=packet._replace(size=headers + rest, train=False))
+    return headers + ((whole - headers) % (packet.size - headers) or packet.size - headers)
+
+
+def _at_end_of_probe(progress: Progress, sending: Sending, namespace: str, packet: Packet) -> list[Sending]:
+    """The last of several segments is there, or its acknowledgement, which says that the others are not."""
+    if sending.purpose in ("data", "answer"):
+        if sending.purpose == "data" and progress.server_gone:
+            return [_reset(progress, namespace, packet)]
+        bare = _mirrored(progress, namespace, packet, packet.header + TCP_HEADER + SELECTIVE_OPTIONS)._replace(tcp=TcpFlags.ACK)
+        return [Sending(namespace, bare, "acknowledgement" if sending.purpose == "data" else "handshake", df=None, probe=True)]
+    if progress.lost is not None and progress.lost[0].namespace == namespace:
+        progress.missing |= {progress.lost[0].purpose}
+    return []
 
 
 def _local_failure(progress: Progress, sending: Sending, verdict: Dropped, traced: Trace) -> None:
@@ -285,6 +317,7 @@ def _tcp_answer(progress: Progress, namespace: str, by: Listener | Program, pack
         return []
     # Of one segment that had to be repeated in smaller ones, the first is echoed before the rest is there. Several follow in one go.
     wanted = progress.flow.answer_size or (size_of(progress.flow) if packet.train or progress.several else packet.size)
+    progress.answer_size = wanted
     answer = _mirrored(progress, namespace, packet, wanted)
     mtu = progress.world.mtu_for(progress.world.network.node(namespace), answer)
     room = min(progress.server_mss + packet.header + TCP_HEADER, mtu)

@@ -32,6 +32,8 @@ SYN_OPTIONS = 20
 """Bytes of the options Linux puts into a SYN: segment size, SACK, time stamp, window scale (tcp_syn_options)."""
 DATA_OPTIONS = 12
 """Bytes of the time stamp option in every later segment."""
+SELECTIVE_OPTIONS = DATA_OPTIONS + 12
+"""Bytes of the options of an acknowledgement that names one block (RFC 2018, 3)."""
 
 
 @dataclass(frozen=True, slots=True)

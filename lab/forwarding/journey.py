@@ -70,6 +70,8 @@ class Sending:
     uid: int = 0
     tracked: Tracked | None = None
     """The connection an error or reset belongs to (`nf_ct_attach`)."""
+    probe: bool = False
+    """The last of several TCP segments, sent to learn whether others are missing (RFC 8985, 7), or its selective acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)

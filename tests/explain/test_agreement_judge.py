@@ -7,13 +7,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from lab.explain.agreement.corpus import network_of
 from lab.explain.agreement.judge import Expected, Tally, judge
 from lab.forwarding import Flow
-from lab.state import AddressEntry, Link, Loopback, Route, State, StateBuilder, complete
+from lab.state import AddressEntry, FdbEntry, Link, Loopback, Route, State, StateBuilder, Vxlan, complete
 
 OUTSIDE = IPv4Address("10.9.9.9")
 
 
-def pair() -> State:
-    """a sends everything to r, which has no route for most of it."""
+def pair(*, tunnel: bool = False) -> State:
+    """a sends everything to r, which has no route for most of it, nor for the other end of a's tunnel."""
     builder = StateBuilder()
     for name in ("a", "r"):
         builder.add_namespace(name).sysctl("net/ipv4/ip_forward", int(name == "r"))
@@ -21,6 +21,10 @@ def pair() -> State:
     builder["a"].add_address(AddressEntry("eth0", IPv4Interface("10.1.0.2/24")))
     builder["r"].add_address(AddressEntry("in", IPv4Interface("10.1.0.1/24")))
     builder["a"].add_route(Route(IPv4Network("0.0.0.0/0"), via=IPv4Address("10.1.0.1"), device="eth0"))
+    if tunnel:
+        builder["a"].add_link(Link("vx", Vxlan(7, 4789, IPv4Address("10.1.0.2")), mtu=1450))
+        builder["a"].add_address(AddressEntry("vx", IPv4Interface("10.8.0.1/24")))
+        builder["a"].append_fdb(FdbEntry("vx", "00:00:00:00:00:00", OUTSIDE))
     return complete(builder.freeze())
 
 
@@ -53,6 +57,14 @@ def test_but_not_before() -> None:
 def test_tcp_may_spend_them_all_at_once() -> None:
     told = "error source=10.1.0.1 icmp=(3, 0)"
     tally = judged([Flow("a", OUTSIDE, "tcp", destination_port=80), Flow("a", OUTSIDE)], told, "silence")
+    assert (tally.disagreements, tally.rationed) == ([], 1)
+
+
+def test_every_request_for_a_neighbour_that_is_refused_in_a_tunnel_counts() -> None:
+    """a asks twice for who does not answer (`mcast_solicit` of random networks), each time through r, which knows no way to the other end."""
+    flows = [Flow("a", OUTSIDE)] * 3 + [Flow("a", IPv4Address("10.8.0.9"))] + [Flow("a", OUTSIDE)]
+    answers = iter([*[ERROR] * 3, "error source=10.8.0.1 icmp=(3, 1)", "silence"])
+    tally = judge(pair(tunnel=True), flows, lambda flow, is_expected: next(answers))
     assert (tally.disagreements, tally.rationed) == ([], 1)
 
 

@@ -244,6 +244,29 @@ def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> No
     assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
 
 
+@pytest.mark.parametrize(
+    ("size", "last_is_lost", "outcome"),
+    [(1480, False, "a reply from 10.9.0.2"), (1480, True, "silence after the handshake"), (1400, False, "silence after the handshake")],
+)
+def test_what_was_lost_before_a_segment_that_arrived_is_repeated_as_a_train(net: Any, size: int, last_is_lost: bool, outcome: str) -> None:
+    """a cuts the question's first segment, of 1400 bytes, for its MTU of 1200, and r takes no fragment of that length.
+
+    Its last segment, of 132 bytes, arrives, and what is missing is repeated at once: in segments of 1150 bytes, all in one train, which
+    fits through a and r as it is. Where nothing arrives, and where there was one segment only, a timer repeats a single one.
+    """
+    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
+    for name, local, inner, mtu in (("a", "10.1.0.2", "10.9.0.1", 1450), ("b", "10.2.0.2", "10.9.0.2", 1400)):
+        net.vxlan(name, "vx", 7, local, mtu=mtu).address(name, "vx", f"{inner}/24")
+    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
+        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
+    net.listen("b", "tcp", 80).builder["a"].change_link("eth0", mtu=1200)
+    net.builder["r"].change_link("left", mtu=1000)
+    if last_is_lost:
+        net.chain("b", "input", (Match(Payload("ip", "length"), 132), DROP))
+    assert str(net.trace("a", "10.9.0.2", "tcp", size=size, answer_size=100).outcome) == outcome
+
+
 @pytest.mark.parametrize(("device", "outcome"), [("port", "a reply from 10.9.0.2"), ("br", "silence after the handshake")])
 def test_a_bridge_that_sends_a_train_in_a_tunnel_takes_it_apart(net: Any, device: str, outcome: str) -> None:
     """r takes a train whatever its length, but no single segment that is longer than 1200 bytes."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
 
-from lab.forwarding import Conversation, Dropped, Flow, Memory, Network, Packet, Reason, Trace, trace
+from lab.forwarding import Conversation, Delivered, Dropped, Flow, Memory, Network, Packet, Reason, Trace, trace
+from lab.forwarding.generate.shape import SOLICITATIONS
 from lab.forwarding.packet import TCP, Address
 from lab.forwarding.routing import InputRoute
 from lab.state import State
@@ -135,7 +136,8 @@ def _judge(conversations: list[Conversation], ask: Ask, tally: Tally, spent: Cou
         tally.unknown += 1
         tally.reasons.append(unknown)
     told = _refusals(conversation.traces)
-    spent += told + _refusals(asked for traced in conversation.traces for asked in traced.resolutions)
+    asked = [asked for traced in conversation.traces for asked in traced.resolutions]
+    spent += told + _refusals(one for one in asked for _ in range(SOLICITATIONS if _in_vain(one) else 1))
     poor = any(spent[client] > ROUTE_ERRORS for client in told)
 
     def fitting(observed: str) -> list[Conversation]:
@@ -180,6 +182,11 @@ def _refusals(traces: Iterable[Trace]) -> Counter[Client]:
         if isinstance(step.decision, InputRoute) and step.decision.icmp_code is not None and isinstance(step.before, Packet)
         for client in repeat((hop.namespace, str(step.before.source)), ROUTE_ERRORS if step.before.protocol == TCP else 1)
     )
+
+
+def _in_vain(asked: Trace) -> bool:
+    """Whether a request for a neighbour reached nobody who answers."""
+    return asked.purpose == "arp request" and not any(isinstance(end, Delivered) for end in (asked.verdict, *asked.others))
 
 
 def _asked_in_vain_but_not_in_silence(traced: Trace) -> bool:

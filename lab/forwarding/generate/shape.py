@@ -44,7 +44,9 @@ _DEVICE_SYSCTLS = {
     "send_redirects": 0,
 }
 """Stated of `default` too: what a device has from its beginning need not be written."""
-_NEIGHBOUR_SYSCTLS = {"retrans_time_ms": 10, "mcast_solicit": 2, "proxy_delay": 0, "delay_first_probe_time": 60}
+SOLICITATIONS = 2
+"""How often a neighbour is asked for that does not answer."""
+_NEIGHBOUR_SYSCTLS = {"retrans_time_ms": 10, "mcast_solicit": SOLICITATIONS, "proxy_delay": 0, "delay_first_probe_time": 60}
 """Who does not answer is given up after 20 ms, and nobody is asked again whether he is still there."""
 
 
