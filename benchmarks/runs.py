@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from pyroute2 import IPRoute
+
 from lab.kernel.sandbox import Report, Sandbox, run_in_sandbox
 from lab.kernel.syscalls import own_proc_entry
 
 T = TypeVar("T")
 
 _ORDINARY = int(os.environ.get("SUDO_UID", 0)) or 4711
-_DEADLINE = 120.0
 
 
 def as_root(work: Callable[[Sandbox], T]) -> T:
@@ -41,25 +42,22 @@ def as_ordinary_user(work: Callable[[Sandbox], T]) -> T:
 def at_rest() -> None:
     """Wait until the kernel has removed the namespaces of earlier runs.
 
-    It does so in its own time, holding the RTNL lock; building right behind a teardown takes several times as long.
+    It does so in its own time, holding the RTNL lock; building right behind a teardown takes several times as long. It removes them in
+    the order in which they ended (`cleanup_net` in net/core/net_namespace.c): when one that ends now is gone, so are all before it.
     """
-    end = time.monotonic() + _DEADLINE
-    best, since = _namespaces(), time.monotonic()
-    while time.monotonic() < end:
-        now = _namespaces()
-        if now < best:
-            best, since = now, time.monotonic()
-        if time.monotonic() - since > 0.5:
-            return
-        time.sleep(0.02)
+    run_in_sandbox(lambda sandbox, _: _see_one_go(sandbox))
 
 
-def _namespaces() -> int:
-    """How many network namespaces the kernel holds."""
-    for line in Path("/proc/slabinfo").read_text().splitlines():
-        if line.startswith("net_namespace "):
-            return int(line.split()[1])
-    return 0
+def _see_one_go(sandbox: Sandbox) -> None:
+    """End a namespace and wait until it has taken its end of a cable with it, and so the other end here."""
+    for name in ("stays", "goes"):
+        sandbox.add_namespace(name)
+    with sandbox.enter("stays"), IPRoute() as here:
+        here.bind()
+        here.link("add", ifname="last", kind="veth", peer={"ifname": "last", "net_ns_fd": sandbox.descriptor("goes")})
+        sandbox.remove_namespace("goes")
+        while here.link_lookup(ifname="last"):
+            time.sleep(0.005)
 
 
 def kernel_memory() -> int:

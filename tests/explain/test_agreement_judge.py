@@ -61,7 +61,7 @@ def test_tcp_may_spend_them_all_at_once() -> None:
 
 
 def test_every_request_for_a_neighbour_that_is_refused_in_a_tunnel_counts() -> None:
-    """a asks twice for who does not answer (`mcast_solicit` of random networks), each time through r, which knows no way to the other end."""
+    """a asks twice for who does not answer (`mcast_solicit` of random networks), through r, which refuses it."""
     flows = [Flow("a", OUTSIDE)] * 3 + [Flow("a", IPv4Address("10.8.0.9"))] + [Flow("a", OUTSIDE)]
     answers = iter([*[ERROR] * 3, "error source=10.8.0.1 icmp=(3, 1)", "silence"])
     tally = judge(pair(tunnel=True), flows, lambda flow, is_expected: next(answers))
