@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 from lab.explain.explanation import Responsible, Turn
 from lab.forwarding import Hop, Network, Step
 from lab.forwarding.packet import Address
@@ -14,11 +12,13 @@ from lab.state.bgp import BgpSpeaker
 
 def explain_untold(network: Network, hop: Hop, step: Step, default: Route, destination: Address) -> Turn | None:
     """Return the speaker that should have learned of a destination; None where none speaks, or nobody announces it."""
-    own = next((program for program in network.state[hop.namespace].programs if program.speaker is not None), None)
-    if own is None or own.speaker is None or not isinstance(destination, IPv4Address):
+    spoken = [
+        (other.name, program, program.speaker) for other in network.state for program in other.programs if program.speaker is not None
+    ]
+    own = next((program for name, program, one in spoken if name == hop.namespace and one.version == destination.version), None)
+    if own is None or own.speaker is None:
         return None
-    announced = ((other.name, program.speaker) for other in network.state for program in other.programs if program.speaker is not None)
-    found = next(((name, net) for name, speaker in announced for net in speaker.announces if destination in net), None)
+    found = next(((name, net) for name, _, speaker in spoken for net in speaker.announces if destination in net), None)
     if found is None or found[0] == hop.namespace:
         return None
     name, prefix = found

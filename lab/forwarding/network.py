@@ -282,7 +282,8 @@ class Node:
                     best = best or listener
         if best is None:
             wanted = ("tcp" if protocol == TCP else "udp", port)
-            best = next((program for program in self.namespace.programs if wanted in program.listens), None)
+            hearing = (one for one in self.namespace.programs if one.speaker is None or one.speaker.version == address.version)
+            best = next((program for program in hearing if wanted in program.listens), None)
         return best
 
 

@@ -13,20 +13,21 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from lab.kernel.handles import Namespaces
-from lab.state import Namespace, State
+from lab.state import Namespace, Program, State
 
-Bound = tuple[Literal["tcp", "udp"], int]
-"""A protocol and a local port."""
+Bound = tuple[Literal["tcp", "udp"], int, Literal[4, 6] | None]
+"""A protocol and a local port, and the version of IP where a program has it over one alone."""
 
 _TYPES: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-def is_bound(protocol: Literal["tcp", "udp"], port: int) -> bool:
-    """Whether a socket has a port of the calling thread's namespace, of either family.
+def is_bound(protocol: Literal["tcp", "udp"], port: int, version: Literal[4, 6] | None = None) -> bool:
+    """Whether a socket has a port of the calling thread's namespace, of one version of IP or of either.
 
     Connections that outlive their server do not count where it allowed the reuse of its address (SO_REUSEADDR), as servers do.
     """
-    return any(_refused(family, protocol, port) for family in (socket.AF_INET, socket.AF_INET6))
+    families = {4: socket.AF_INET, 6: socket.AF_INET6}
+    return any(_refused(family, protocol, port) for number, family in families.items() if version in (None, number))
 
 
 def _refused(family: socket.AddressFamily, protocol: Literal["tcp", "udp"], port: int) -> bool:
@@ -57,12 +58,19 @@ def _heard(namespace: Namespace, namespaces: Namespaces) -> Namespace:
         return namespace
     with namespaces.enter(namespace.name):
         bound = {one for one in stated if is_bound(*one)}
-    listeners = tuple(listener for listener in namespace.listeners if (listener.protocol, listener.port) in bound)
-    programs = tuple(replace(program, listens=tuple(one for one in program.listens if one in bound)) for program in namespace.programs)
+    listeners = tuple(listener for listener in namespace.listeners if (listener.protocol, listener.port, None) in bound)
+    programs = tuple(
+        replace(one, listens=tuple(port for port in one.listens if (*port, _version(one)) in bound)) for one in namespace.programs
+    )
     return replace(namespace, listeners=listeners, programs=programs)
 
 
 def _stated(namespace: Namespace) -> Iterator[Bound]:
-    yield from ((listener.protocol, listener.port) for listener in namespace.listeners)
+    yield from ((listener.protocol, listener.port, None) for listener in namespace.listeners)
     for program in namespace.programs:
-        yield from program.listens
+        yield from ((protocol, port, _version(program)) for protocol, port in program.listens)
+
+
+def _version(program: Program) -> Literal[4, 6] | None:
+    """Return the version of IP that a routing daemon speaks over; None for what does not care."""
+    return None if program.speaker is None else program.speaker.version

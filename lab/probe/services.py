@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -165,7 +165,7 @@ class Services:
             ended = os.pidfd_open(running.process.pid)
             try:
                 watcher.register(ended, selectors.EVENT_READ)
-                while not all(self._bound(key[0], protocol, port) for protocol, port in running.program.listens):
+                while not all(self._bound(key[0], table, port) for table, port in _tables(running.program)):
                     if watcher.select(_POLL) or time.monotonic() > deadline:
                         self._fail(key, running)
             finally:
@@ -177,17 +177,17 @@ class Services:
         what = f"{running.program.argv[0]} in {key[0]!r} did not come up"
         raise MachineError(f"{what}: {said or 'it said nothing'}", hint="`lab doctor` says which programs are missing")
 
-    def _bound(self, namespace: str, protocol: str, port: int) -> bool:
-        """Whether a socket is bound to the port, as /proc/net/tcp and /proc/net/udp of the namespace say."""
+    def _bound(self, namespace: str, tables: tuple[str, ...], port: int) -> bool:
+        """Whether a socket is bound to the port, as one of these files in /proc/net of the namespace says (tcp, tcp6, udp, udp6)."""
         with self.sandbox.enter(namespace):
-            for table in (protocol, f"{protocol}6"):
+            for table in tables:
                 path = Path(f"/proc/thread-self/net/{table}")
                 if not path.exists():
                     continue
                 for line in path.read_text().splitlines()[1:]:
                     columns = line.split()
                     bound = int(columns[1].rpartition(":")[2], 16)
-                    if bound == port and (protocol == "udp" or columns[3] == _TCP_LISTEN):
+                    if bound == port and (table.startswith("udp") or columns[3] == _TCP_LISTEN):
                         return True
         return False
 
@@ -199,6 +199,13 @@ class Services:
             os.killpg(running.process.pid, signal.SIGKILL)
             running.process.wait()
         shutil.rmtree(running.scratch, ignore_errors=True)
+
+
+def _tables(program: Program) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield each port that a program has to be bound to, with the files that say so: those of one version of IP for a routing daemon."""
+    for protocol, port in program.listens:
+        both = (protocol, f"{protocol}6")
+        yield both if program.speaker is None else (both[program.speaker.version == 6],), port
 
 
 def _write(program: Program, scratch: Path) -> None:

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from lab.cluster.bgp import BIRD, speaking, ways, without_daemons
+from lab.cluster.bgp import NAMES, PROGRAM, speaking, ways, without_daemons
 from lab.errors import InputError, LabError, Place
 from lab.kernel.announce import announce
 from lab.kernel.engine import Engine
-from lab.kernel.learned import await_routes
+from lab.kernel.learned import Way, await_routes
 from lab.kernel.listening import with_listening
 from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
@@ -23,6 +23,7 @@ from lab.scenario.counters import rule_counters
 from lab.scenario.record import Recorder
 from lab.spec.changes import AnnounceChange, NftChange, ProcessChange, RunChange
 from lab.state import State
+from lab.state.bgp import Version
 
 if TYPE_CHECKING:
     from lab.kernel.mininet.network import MininetNetwork
@@ -76,7 +77,7 @@ class RunningLab:
             self.mininet.prepare(state, self.engine)
         if self._prober is not None:
             self._prober.kept.forget(state.namespaces)
-        daemons = not is_missing(BIRD)
+        daemons = not is_missing(PROGRAM)
         if self.services.retire(state):
             self.engine.refresh()
         self.engine.apply(state, daemons=daemons)
@@ -142,10 +143,13 @@ class RunningLab:
 
         What they have not learned when there is no more news (a firewall may be in their way), the kernel does not hold, and that counts.
         """
-        speakers = speaking(state)
-        if speakers:
-            down = {name for name in speakers if self.services.is_stopped(name, BIRD)}
-            await_routes(self.sandbox, ways(speakers, down))
+        wanted: dict[tuple[str, Version], set[Way]] = {}
+        for version, program in NAMES.items():
+            speakers = speaking(state, version)
+            down = {name for name in speakers if self.services.is_stopped(name, program)}
+            wanted |= {(name, version): routes for name, routes in ways(speakers, down).items()}
+        if wanted:
+            await_routes(self.sandbox, wanted)
 
     def _watch(self, state: State) -> None:
         if self._observer is None:

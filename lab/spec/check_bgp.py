@@ -35,6 +35,9 @@ def check_bgp(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistake
                 )
     known = [*cluster.nodes, *bgp.peers]
     for number, refusal in enumerate(bgp.refuse):
+        if refusal.prefix.version == 6 and cluster.pod_cidr6 is None:
+            hint = f"give {path[1]!r} a `pod_cidr6`"
+            yield InputError("nobody speaks about IPv6 here", place=loaded.place(*path, "refuse", number, "prefix"), hint=hint)
         for index, name in enumerate(refusal.on):
             if name not in known:
                 yield dangling("speaker", name, known, loaded.place(*path, "refuse", number, "on", index), " of this cluster")

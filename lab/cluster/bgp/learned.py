@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
-from typing import Final, Literal
+from typing import Literal
 
-from lab.state.bgp import BgpSession, BgpSpeaker
+from lab.state.bgp import BgpSession, BgpSpeaker, Version
 from lab.state.network import State
+from lab.state.objects import Address, Network
 
-_HOST: Final = 32
-"""The length of the prefix of an address by itself: its pod is there, and no block."""
-Routes = dict[IPv4Network, "Learned"]
+Routes = dict[Network, "Learned"]
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A speaker's best route to a prefix. `next_hop` is None for what it has by itself; `by` is who told it."""
 
-    next_hop: IPv4Address | None
+    next_hop: Address | None
     path: tuple[int, ...] = ()
     source: Literal["own", "client", "internal", "external"] = "own"
     by: str = ""
@@ -31,9 +29,9 @@ class Learned:
     """Who has it by itself."""
 
     @property
-    def rank(self) -> tuple[bool, int, bool, IPv4Address]:
+    def rank(self) -> tuple[bool, int, bool, int]:
         """What is least in the best of several."""
-        return (self.source != "own", len(self.path), self.source != "external", self.next_hop or IPv4Address(0))
+        return (self.source != "own", len(self.path), self.source != "external", int(self.next_hop or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +56,23 @@ def learned(speakers: Mapping[str, BgpSpeaker], down: Collection[str] = ()) -> d
     return tables
 
 
-def speaking(state: State) -> dict[str, BgpSpeaker]:
-    """Return the speakers of a state, by namespace."""
-    return {namespace.name: program.speaker for namespace in state for program in namespace.programs if program.speaker is not None}
+def speaking(state: State, version: Version = 4) -> dict[str, BgpSpeaker]:
+    """Return the speakers of a state over a version of IP, by namespace."""
+    spoken = ((namespace.name, program.speaker) for namespace in state for program in namespace.programs)
+    return {name: speaker for name, speaker in spoken if speaker is not None and speaker.version == version}
 
 
-def ways(speakers: Mapping[str, BgpSpeaker], down: Collection[str] = ()) -> dict[str, set[tuple[IPv4Network, IPv4Address | None]]]:
+def ways(speakers: Mapping[str, BgpSpeaker], down: Collection[str] = ()) -> dict[str, set[tuple[Network, Address | None]]]:
     """Return by speaker where the routes lead that it puts into its kernel, and by which next hop; its own blocks by none."""
     return {
-        name: {(prefix, route.next_hop) for prefix, route in routes.items() if route.next_hop is not None or prefix.prefixlen < _HOST}
+        name: {(prefix, route.next_hop) for prefix, route in routes.items() if route.next_hop is not None or _is_block(prefix)}
         for name, routes in learned(speakers, down).items()
     }
+
+
+def _is_block(prefix: Network) -> bool:
+    """Whether a prefix is more than an address by itself, whose pod is there."""
+    return prefix.prefixlen < prefix.max_prefixlen
 
 
 def without_daemons(state: State) -> State:

@@ -67,7 +67,7 @@ def advertisement(node: NodeFacts, cluster: ClusterFacts) -> Advertisement:
             Neighbour(VXLAN_DEVICE, node.tunnel, mac, provenance=why),
             FdbEntry(VXLAN_DEVICE, mac, destination=node.address, provenance=why),
         )
-    return Advertisement((*_block_routes(node, cluster), *_block_routes6(node)), vtep)
+    return Advertisement((*_block_routes(node, cluster), *_block_routes6(node, cluster)), vtep)
 
 
 def _block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
@@ -86,9 +86,12 @@ def _block_routes(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
             yield Route(block, via=node.address, device=node.device, protocol=Protocol.BIRD, provenance=why)
 
 
-def _block_routes6(node: NodeFacts) -> Iterator[Route]:
-    """Yield the others' routes to a node's IPv6 blocks and borrowed addresses, which BIRD has of the node itself."""
-    if node.address6 is None:
+def _block_routes6(node: NodeFacts, cluster: ClusterFacts) -> Iterator[Route]:
+    """Yield the others' routes to a node's IPv6 blocks and borrowed addresses, which BIRD has of the node itself.
+
+    Where BGP is spoken, that tells them.
+    """
+    if node.address6 is None or cluster.spec.cni.bgp is not None:
         return
     lent = ((IPv6Network(pod.address6), pod) for pod in node.pods if pod.address6 and not any(pod.address6 in b for b in node.blocks6))
     reasons = [(block, Provenance(COMPONENT, f"block {block} of node {node.name}", because=(node.provenance,))) for block in node.blocks6]
