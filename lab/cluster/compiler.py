@@ -14,6 +14,7 @@ from lab.cluster.api import ApiRefused, ApiServer
 from lab.cluster.dns import CLUSTERSET, Elsewhere, Zones, dns_server, zones
 from lab.cluster.emulation import Emulation
 from lab.cluster.kubeproxy import program as kubeproxy
+from lab.cluster.logs import CALICOCTL
 from lab.cluster.objects import ConfigMap, IPPool, Node, ServiceExport
 from lab.cluster.submariner import Submariner
 from lab.cluster.underlay.network import add_machine, build_underlay
@@ -147,7 +148,7 @@ def _edit_pool(lab: Emulation, event: IPPoolEdit, written: Place | None) -> None
         else:
             raise ApiRefused(f"error with field IPPool.Spec.CIDR = '{event.cidr}' (IPPool CIDR cannot be modified)")
     except ApiRefused as refusal:
-        lab.builder.log(LogLine(event.cluster, "", "calicoctl", "error", str(refusal), why))
+        lab.builder.log(LogLine(event.cluster, "", CALICOCTL, "error", str(refusal), why))
 
 
 def _edit_export(lab: Emulation, event: ExportEdit) -> None:

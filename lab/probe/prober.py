@@ -23,13 +23,13 @@ from lab.probe.observe import Observation, Observer
 from lab.probe.outcome import Outcome, Part
 from lab.probe.programs import DnsClient, HttpClient
 from lab.probe.request import DnsRequest, HttpRequest, PingRequest, Request, TcpRequest, TracerouteRequest, UdpRequest
-from lab.probe.resolv import parse_resolv_conf
 from lab.probe.signs import KernelSigns
 from lab.probe.stray import send_stray
 from lab.probe.track import Tracker
 from lab.probe.waiting import Waiting
 from lab.probe.watch import Watch
 from lab.state import State
+from lab.state.resolv import parse_resolv_conf
 
 T = TypeVar("T")
 AT_ONCE: Final = 16

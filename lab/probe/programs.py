@@ -20,7 +20,7 @@ from lab.kernel.packet import Packet
 from lab.probe.clients import READ, Answer, Context, IcmpPort, failed, icmp_result
 from lab.probe.outcome import IcmpError
 from lab.probe.request import Address, DnsRequest, HttpRequest
-from lab.probe.resolv import ResolvConf
+from lab.state.resolv import ResolvConf
 
 CURL_PORTS: Final = 20_000
 """Local ports of curl begin here, below the kernel's ephemeral range (32768), so that each probe has some of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from ipaddress import ip_network
 
@@ -51,11 +51,20 @@ class Live:
     place: Place
 
 
-def apply_changes(state: State, changes: Iterable[Ordered]) -> State:
-    """Return the state with every change made that is data. Raises InputError, at the change's line, where one cannot be made."""
+def apply_changes(state: State, changes: Iterable[Ordered], refused: Callable[[InputError], None] | None = None) -> State:
+    """Return the state with every change made that is data.
+
+    Raises InputError, at the change's line, where one cannot be made; or tells `refused` of it, and leaves it out.
+    """
     for ordered in changes:
-        if not isinstance(ordered.change, _ActionOnly):
+        if isinstance(ordered.change, _ActionOnly):
+            continue
+        try:
             state = _changed(state, ordered)
+        except InputError as error:
+            if refused is None:
+                raise
+            refused(error)
     return state
 
 

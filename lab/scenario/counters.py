@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
+from lab.spec.counter_names import is_by_type
 from lab.state.nft import Counter, NftTable
 
 Counters = Mapping[str, Mapping[str, int]]
 """By namespace, by name as nstat(8) prints it."""
 
+GROUPS: Final = ("TcpExt", "IpExt", "Ip")
+"""Groups that may be left out of a counter's name."""
 RULE = "rule/"
 """What the name of a rule's counter begins with; the rule's comment follows."""
 
@@ -26,8 +30,12 @@ def rule_counters(tables: Iterable[NftTable]) -> dict[str, int]:
 
 
 def find_counter(name: str, counters: Mapping[str, int]) -> str | None:
-    """Return the counter a name means: as nstat(8) prints it, or without the group it begins with (``IPReversePathFilter``)."""
-    return next((candidate for candidate in (name, f"TcpExt{name}", f"IpExt{name}", f"Ip{name}") if candidate in counters), None)
+    """Return the counter a name means: as nstat(8) prints it, or without the group it begins with (``IPReversePathFilter``).
+
+    Messages of a type of ICMP have a counter before a kernel lists it.
+    """
+    candidates = (name, *(f"{group}{name}" for group in GROUPS))
+    return next((candidate for candidate in candidates if candidate in counters or is_by_type(candidate)), None)
 
 
 def moved_counters(before: Counters, after: Counters) -> dict[str, dict[str, int]]:

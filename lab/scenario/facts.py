@@ -86,7 +86,7 @@ def _counter(expectation: CounterExpectation, name: str, moved: Mapping[str, int
     if counter is None:
         hint = did_you_mean(expectation.name, list(moved), "counter")
         return Finding(name, Status.UNDECIDED, f"there is no counter {expectation.name!r}; {hint}")
-    change = moved[counter]
+    change = moved.get(counter, 0)
     held = change > 0 if expectation.change == "some" else change == expectation.change
     return Finding.of(name, held, f"{expectation.name} moved by {change}", f"expected {expectation.change}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from lab.cluster import compile as compile_clusters
@@ -92,11 +92,16 @@ def compile_stage(topology: Loaded[Topology], scenario: Loaded[Scenario], stage:
 
     Changes that only a running kernel can make (literal commands, nft scripts, stopped processes) are left to `live`.
     """
-    return _changed(_happened(topology, scenario, stage), topology, scenario, stage)
+    return apply_changes(_happened(topology, scenario, stage), ordered_changes(stage, scenario, topology))
 
 
-def compile_stages(topology: Loaded[Topology], scenario: Loaded[Scenario]) -> Iterator[tuple[Stage, State]]:
-    """Yield every stage of a scenario with its state. What happened before several of them is computed once."""
+def compile_stages(
+    topology: Loaded[Topology], scenario: Loaded[Scenario], *, refused: Callable[[InputError], None] | None = None
+) -> Iterator[tuple[Stage, State]]:
+    """Yield every stage of a scenario with its state. What happened before several of them is computed once.
+
+    Changes that cannot be made are left out where somebody wants to hear of them as `refused`; otherwise they are raised.
+    """
     happened: list[tuple[Loaded[Topology], tuple[str, ...], tuple[PlacedEvent, ...], State]] = []
     for stage in stages(scenario.model):
         here, past = topology_of(topology, scenario, stage.phase), stage.past
@@ -104,7 +109,7 @@ def compile_stages(topology: Loaded[Topology], scenario: Loaded[Scenario]) -> It
         if state is None:
             state = _happened(topology, scenario, stage)
             happened.append((here, past.absent, past.events, state))
-        yield stage, _changed(state, topology, scenario, stage)
+        yield stage, apply_changes(state, ordered_changes(stage, scenario, topology), refused)
 
 
 def live(topology: Loaded[Topology], scenario: Loaded[Scenario], stage: Stage) -> tuple[Live, ...]:
@@ -124,10 +129,6 @@ def _happened(topology: Loaded[Topology], scenario: Loaded[Scenario], stage: Sta
         return compile_clusters(here.model, history_of(stage, scenario), place=here.place)
     except InputError as error:
         raise error.at(scenario.place(*stage.path)) from None
-
-
-def _changed(state: State, topology: Loaded[Topology], scenario: Loaded[Scenario], stage: Stage) -> State:
-    return apply_changes(state, ordered_changes(stage, scenario, topology))
 
 
 def ordered_changes(stage: Stage, scenario: Loaded[Scenario], topology: Loaded[Topology]) -> list[Ordered]:

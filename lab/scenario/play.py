@@ -16,10 +16,11 @@ from lab.kernel.sandbox import Sandbox, run_in_sandbox
 from lab.probe import Outcome
 from lab.scenario.asking import Findings, find_out
 from lab.scenario.cast import Cast
+from lab.scenario.check import check_states
 from lab.scenario.compare import Flow, compare_behaviour, compare_commands, flows, signature
 from lab.scenario.inquiry import settled
 from lab.scenario.losses import Asked, losses
-from lab.scenario.phases import Stage, compile_stages, live
+from lab.scenario.phases import Stage, live
 from lab.scenario.questions import Memory
 from lab.scenario.record import Recorder, Write
 from lab.scenario.result import Finding, Lost, PhaseResult, ScenarioResult, StageResult, Status, Verdict
@@ -113,13 +114,13 @@ class Play:
     """What the kernel had to say about the stage that is judged."""
 
     def run(self) -> ScenarioResult:
-        """Go through every phase, then compare."""
+        """Go through every phase, then compare. Raises InputErrors, before anything is built, for what is named and is nowhere."""
         started = time.monotonic_ns()
         model = self.scenario.model
         results: dict[str, PhaseResult] = {}
         stages: list[StageResult] = []
         compared = set(model.compare.same or ())
-        for stage, state in compile_stages(self.topology, self.scenario):
+        for stage, state in check_states(self.scenario, self.topology):
             began = time.monotonic_ns()
             self.report(Progress(stage.phase, stage.title, "begins"))
             judged = self._stage(stage, state)

@@ -336,7 +336,7 @@ def _unsent(outcome: Outcome) -> Iterator[str]:
 
 def _counter(expected: CounterChange, moved: Mapping[str, int]) -> Iterator[str]:
     counter = find_counter(expected.name, moved)
-    seen = moved[counter] if counter is not None else None
+    seen = moved.get(counter, 0) if counter is not None else None
     if seen != expected.change:
         yield f"{expected.node}: {expected.name} {'is no counter' if seen is None else f'moved by {seen}'}, expected {expected.change}"
 

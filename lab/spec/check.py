@@ -10,7 +10,7 @@ from lab.spec.check_cluster import check_cluster
 from lab.spec.check_ports import check_ports
 from lab.spec.cluster import Node
 from lab.spec.document import Path
-from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_value, twice
+from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_name, sysctl_value, twice
 from lab.spec.load import Loaded
 from lab.spec.selectors import dns_pods, switch_name
 from lab.spec.site import FilterRule, Firewall, Host, Router, StaticNexthop, StaticRoute
@@ -353,6 +353,7 @@ def _sysctls(loaded: Loaded[Topology]) -> Mistakes:
     for path, values in written:
         for key, value in values.items():
             yield from sysctl_value(key, value, loaded.place(*path, "sysctls", key))
+            yield from sysctl_name(key, loaded.key_place(*path, "sysctls", key))
             if "/" not in key and key not in SHORT_NAMES:
                 best = nearest(key, SHORT_NAMES)
                 hint = f"did you mean {best!r}?" if best else f"write its path, as net/ipv4/{key}"

@@ -17,10 +17,12 @@ from lab.spec.expectations import (
     ObjectExpectation,
     ProbeExpectation,
     Series,
+    SysctlExpectation,
     Traceroute,
 )
+from lab.spec.findings import dangling, sysctl_name
 from lab.spec.scene import Mistakes, Scene
-from lab.spec.selectors import has_wildcard
+from lab.spec.selectors import matching
 
 T = TypeVar("T")
 
@@ -42,12 +44,16 @@ def check_expectation(scene: Scene, expectation: Expectation, path: Path) -> Mis
                 yield from _collected(scene.names.check_target, answer, scene.place((*path, "answers", index)))
         case FactExpectation() as fact:
             yield from scene.selected(fact.on, (*path, "on"))
+            if isinstance(fact, SysctlExpectation):
+                yield from sysctl_name(fact.name, scene.place((*path, "name")))
         case LogExpectation() as log:
             yield from scene.known("cluster", log.cluster, scene.names.clusters, (*path, "cluster"))
-            if log.node is not None and not has_wildcard(log.node):
-                yield from scene.known("node", log.node, scene.names.nodes, (*path, "node"))
-            elif log.node is not None:
-                yield from _collected(scene.names.expand, (log.node,), scene.place((*path, "node")))
+            if log.node is not None:
+                here = scene.topology.clusters.get(log.cluster)
+                nodes = scene.names.nodes if here is None else tuple(here.nodes)
+                if not matching(log.node, nodes):
+                    where = "" if here is None else f" in {log.cluster!r}"
+                    yield dangling("node", log.node, nodes, scene.place((*path, "node")), where)
         case ObjectExpectation() | DiagnoseExpectation() as fact:
             yield from scene.known("cluster", fact.cluster, scene.names.clusters, (*path, "cluster"))
 

@@ -11,8 +11,8 @@ from lab.spec.changes import PROGRAMS, ChangeItem
 from lab.spec.check_expectation import check_expectation
 from lab.spec.check_kept import check_kept
 from lab.spec.document import Path
-from lab.spec.events import Event, EventItem, NodeAdded
-from lab.spec.findings import dangling, sysctl_value
+from lab.spec.events import AgentRestart, Detect, Event, EventItem, Join, NodeAdded, OperatorRestart
+from lab.spec.findings import dangling, sysctl_name, sysctl_value
 from lab.spec.load import Loaded
 from lab.spec.scenario import Phase, Scenario, Step
 from lab.spec.scene import Mistakes, Scene
@@ -95,8 +95,9 @@ def _event(scene: Scene, item: EventItem, path: Path) -> Mistakes:
     name: str | None = getattr(event, "cluster", None)
     if name is not None:
         yield from scene.known("cluster", name, scene.names.clusters, (*path, "cluster"))
-    if item.join is not None and topology.submariner is None:
-        yield InputError("this topology has no Submariner to join", place=scene.loaded.key_place(*path))
+    if isinstance(event, Join | Detect | AgentRestart | OperatorRestart) and topology.submariner is None:
+        said = "this topology has no Submariner to join" if item.join is not None else "this topology has no Submariner"
+        yield InputError(said, place=scene.loaded.key_place(*path))
     cluster = topology.clusters.get(name) if name is not None else None
     for key, node in _named_nodes(event):
         known = cluster.nodes if cluster is not None else scene.names.nodes
@@ -124,6 +125,7 @@ def _change(scene: Scene, entry: ChangeItem, path: Path) -> Mistakes:
     mistakes = list(scene.selected(on, (*path, "on")))
     yield from mistakes or scene.all_present(on, (*path, "on"))
     if entry.sysctl is not None:
+        yield from sysctl_name(entry.sysctl.name, scene.place((*path, "name")))
         yield from sysctl_value(entry.sysctl.name, entry.sysctl.value, scene.place((*path, "value")))
     for number, command in enumerate(entry.run.commands if entry.run else ()):
         yield from _command(command, scene.place((*path, "commands", number)))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from lab.errors import InputError, Place, did_you_mean, quoted
+from lab.spec.sysctl_names import unknown_sysctl
 from lab.spec.sysctls import MACHINE_WIDE, misunderstood
 from lab.spec.values import Network
 
@@ -75,6 +76,14 @@ def sysctl_value(name: str, value: int | str, place: Place) -> Mistakes:
     wrong = misunderstood(name, value)
     if wrong is not None:
         yield InputError(f"{name} takes {wrong[0]}, not {quoted(str(value))}", place=place, hint=wrong[1])
+
+
+def sysctl_name(path: str, place: Place) -> Mistakes:
+    """Yield a mistake when a path leads to a sysctl that no kernel has."""
+    unknown = unknown_sysctl(path)
+    if unknown is not None:
+        name, known = unknown
+        yield InputError(f"there is no sysctl {quoted(path)}", place=place, hint=did_you_mean(name, known, "sysctl"))
 
 
 def within(inner: Network, outer: Network) -> bool:

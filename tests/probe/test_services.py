@@ -11,8 +11,8 @@ import pytest
 from lab.errors import InputError, MachineError
 from lab.kernel.sandbox import Sandbox
 from lab.probe import DnsRequest, HttpRequest, PingRequest, TcpRequest, UdpRequest
-from lab.probe.resolv import parse_resolv_conf
 from lab.state import Listener, Namespace, Program, State
+from lab.state.resolv import parse_resolv_conf
 from tests.probe.small import ECHO, WEB, A, B, Small, small_network
 
 pytestmark = pytest.mark.kernel

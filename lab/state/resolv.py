@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from lab.probe.request import Address
+from lab.state.objects import Address
 
 
 @dataclass(frozen=True, slots=True)
