@@ -48,23 +48,12 @@ def glance(data: bytes, start: int, ethertype: int) -> Glance | None:
     encapsulated, fragment = False, b""
     try:
         while ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-            if ethertype == ETHERTYPE_IPV6:
-                return _glance6(data, start, encapsulated)
-            protocol = data[start + 9]
-            transport = start + (data[start] & 0x0F) * 4
-            later_fragment = data[start + 6] & 0x1F or data[start + 7]
-            if later_fragment or data[start + 6] & 0x20:
-                fragment = data[start + 4 : start + 6] + data[start + 9 : start + 10] + data[start + 12 : start + 20]
-            if protocol == PROTOCOL_UDP and not later_fragment:
-                port = data[transport + 2] << 8 | data[transport + 3]
-                inner = transport + _VXLAN
-                if port in VXLAN_PORTS and len(data) >= inner + ETHERNET and data[transport + 8 : transport + 12] == _VXLAN_FLAGS:
-                    encapsulated = True
-                    start = inner + ETHERNET
-                    ethertype = data[start - 2] << 8 | data[start - 1]
-                    continue
-            source, destination = data[start + 12 : start + 16], data[start + 16 : start + 20]
-            return Glance(protocol, source, destination, transport, encapsulated, fragment, bool(later_fragment))
+            look = (_glance4 if ethertype == ETHERTYPE_IPV4 else _glance6)(data, start, encapsulated, fragment)
+            if look.protocol != PROTOCOL_UDP or look.later or not _is_vxlan(data, look.start):
+                return look
+            encapsulated, fragment = True, look.fragment
+            start = look.start + _VXLAN + ETHERNET
+            ethertype = data[start - 2] << 8 | data[start - 1]
     except IndexError:
         return None
     if ethertype == ETHERTYPE_ARP and len(data) >= start + 28:
@@ -72,9 +61,26 @@ def glance(data: bytes, start: int, ethertype: int) -> Glance | None:
     return None
 
 
-def _glance6(data: bytes, start: int, encapsulated: bool) -> Glance:
+def _is_vxlan(data: bytes, start: int) -> bool:
+    """Whether the datagram whose UDP header begins at `start` bears a frame."""
+    if (data[start + 2] << 8 | data[start + 3]) not in VXLAN_PORTS:
+        return False
+    return len(data) >= start + _VXLAN + ETHERNET and data[start + 8 : start + 12] == _VXLAN_FLAGS
+
+
+def _glance4(data: bytes, start: int, encapsulated: bool, fragment: bytes) -> Glance:
+    """Look at an IPv4 packet; `fragment` is what it has of the packet around it."""
+    protocol = data[start + 9]
+    later = data[start + 6] & 0x1F or data[start + 7]
+    if later or data[start + 6] & 0x20:
+        fragment = data[start + 4 : start + 6] + data[start + 9 : start + 10] + data[start + 12 : start + 20]
+    transport = start + (data[start] & 0x0F) * 4
+    return Glance(protocol, data[start + 12 : start + 16], data[start + 16 : start + 20], transport, encapsulated, fragment, bool(later))
+
+
+def _glance6(data: bytes, start: int, encapsulated: bool, fragment: bytes) -> Glance:
     """Look at an IPv6 packet; of extension headers only that of a fragment is passed over."""
-    protocol, transport, fragment, later = data[start + 6], start + 40, b"", False
+    protocol, transport, later = data[start + 6], start + 40, False
     if protocol == _FRAGMENT:
         offset = data[transport + 2] << 8 | data[transport + 3]
         fragment, later = data[transport + 4 : transport + 8] + data[start + 8 : start + 40], bool(offset & 0xFFF8)

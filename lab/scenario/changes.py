@@ -24,7 +24,7 @@ from lab.spec.changes import (
     RunChange,
     SysctlChange,
 )
-from lab.state import AddressEntry, FdbEntry, GroupMember, Link, Neighbour, NextHopObject, Provenance, Route, Rule, State, complete
+from lab.state import AddressEntry, FdbEntry, GroupMember, Link, Neighbour, NextHopObject, Provenance, Route, Rule, State, Vxlan, complete
 from lab.state.builder import NamespaceBuilder
 from lab.state.objects import Address, Network
 from lab.state.state_builder import StateBuilder
@@ -113,11 +113,20 @@ def _apply(builder: StateBuilder, name: str, change: AnyChange, why: Provenance)
             _neighbour(namespace, change, why)
         case AnnounceChange():
             _forget_learned(builder, name, change.address)
-        case FdbChange(action="append"):
-            namespace.append_fdb(FdbEntry(change.device, change.mac, change.destination), why)
         case FdbChange():
-            if not namespace.delete_fdb(change.device, change.mac, str(change.destination)):
-                raise InputError(f"{name!r} has no such FDB entry on {change.device!r}")
+            _fdb(namespace, change, why)
+
+
+def _fdb(namespace: NamespaceBuilder, change: FdbChange, why: Provenance) -> None:
+    kind = _device(namespace, change.device).kind
+    if not isinstance(kind, Vxlan):
+        raise InputError(f"{change.device!r} is no VXLAN device", hint="only those have VTEPs in their forwarding database")
+    if change.destination.version != kind.version:
+        raise InputError(f"{change.device!r} is a tunnel over IPv{kind.version}, and {change.destination} is no address of that version")
+    if change.action == "append":
+        namespace.append_fdb(FdbEntry(change.device, change.mac, change.destination), why)
+    elif not namespace.delete_fdb(change.device, change.mac, str(change.destination)):
+        raise InputError(f"{namespace.name!r} has no such FDB entry on {change.device!r}")
 
 
 def _route(namespace: NamespaceBuilder, change: RouteChange, why: Provenance) -> None:

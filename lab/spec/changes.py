@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from lab.spec.links import Impairment, SwitchPort
 from lab.spec.values import (
-    Address,
     AnyAddress,
     AnyInterface,
     AnyNetwork,
@@ -233,8 +232,8 @@ class FdbChange(Change):
     """The VXLAN device."""
     mac: Mac
     """The MAC address; 00:00:00:00:00:00 for what has no entry of its own."""
-    destination: Address
-    """The VTEP that frames for it are sent to."""
+    destination: AnyAddress
+    """The VTEP that frames for it are sent to, an address of the version of IP that the device sends over."""
 
 
 class NftChange(Change):

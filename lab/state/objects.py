@@ -6,10 +6,11 @@ not tell them apart. Addresses and networks are those of `ipaddress`, so every t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Literal
+from typing import Final, Literal
 
 from lab.state.provenance import UNKNOWN, Provenance
 
@@ -41,9 +42,16 @@ class Bridge:
     """Seconds after which a learned FDB entry is forgotten."""
 
 
+VXLAN_OVERHEAD: Final[Mapping[int, int]] = {4: 20 + 8 + 8 + 14, 6: 40 + 8 + 8 + 14}
+"""Bytes of IP, UDP, VXLAN and inner Ethernet headers, by version of IP (RFC 7348, section 5; vxlan_headroom)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vxlan:
-    """A VXLAN tunnel end point, RFC 7348; option names as in ip-link(8)."""
+    """A VXLAN tunnel end point, RFC 7348; option names as in ip-link(8).
+
+    It sends over one version of IP only: that of `local` and `remote`, or IPv4 where it has neither (vxlan_config_validate).
+    """
 
     vni: int
     port: int
@@ -55,9 +63,22 @@ class Vxlan:
     """Parent device, where outer packets are bound to one."""
     learning: bool = True
     ttl: int = 0
-    """Outer TTL; 0 is "auto", which sends 64 to unicast destinations."""
+    """Outer TTL or hop limit; 0 is "auto", which sends 64 to unicast destinations."""
     df: bool = False
+    """Whether the outer packet may not be fragmented. Over IPv6 it never is, whatever this says."""
     udp_checksum: bool = True
+    """Over IPv6 a device without it sends none and takes datagrams that have none; with it, it drops those (RFC 6935)."""
+
+    @property
+    def version(self) -> Literal[4, 6]:
+        """The version of IP that its outer packets are of."""
+        end = self.local if self.local is not None else self.remote
+        return 4 if end is None else end.version
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that it puts around an inner IP packet."""
+        return VXLAN_OVERHEAD[self.version]
 
 
 @dataclass(frozen=True, slots=True)

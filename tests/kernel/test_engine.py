@@ -400,3 +400,26 @@ def test_the_lab_recovers_from_what_a_person_does_to_a_node(sandbox: Sandbox, di
         engine.refresh()
         assert engine.plan_to(target).is_empty
         assert ping(sandbox, "pod1", "10.42.2.5")
+
+
+def test_neighbours_outlive_the_addresses_of_their_link(sandbox: Sandbox) -> None:
+    """With the last IPv4 address of a link the kernel drops its neighbours and proxy entries, and the next address brings none back."""
+    entries = (
+        Neighbour("eth0", IPv4Address("10.9.0.9"), "02:00:00:00:00:09"),
+        Neighbour("eth0", IPv4Address("10.9.0.8"), None, proxy=True),
+    )
+
+    def having(*addresses: str) -> State:
+        host = Namespace(
+            "a",
+            links=(LO, Link("eth0", Veth("b", "eth0"))),
+            addresses=tuple(AddressEntry("eth0", IPv4Interface(address)) for address in addresses),
+            neighbours=entries,
+        )
+        return complete(State({"a": host, "b": Namespace("b", links=(LO, Link("eth0", Veth("a", "eth0"))))}))
+
+    with Engine(sandbox) as engine:
+        engine.apply(having("10.9.0.1/24"))
+        for target in (having("10.9.0.2/24"), having("10.9.0.2/24", "10.9.0.3/24"), having("10.9.0.3/24"), having()):
+            engine.apply(target)
+            assert as_stated(engine.read_back(), target)["a"].neighbours == entries, str(target["a"].addresses)

@@ -95,8 +95,18 @@ class RandomNetwork:
         below = [link.name for link in links if link.up and link.master is None]
         if self._maybe():
             over = self.random.choice(below) if below and self._maybe() else None
-            local = ip_address("10.9.0.1") if self._maybe() else None
-            kind = Vxlan(self.random.choice((10, 20)), 4789, local, device=over, learning=self._maybe(), ttl=self.random.choice((0, 9)))
+            six = self.with_ipv6 and self._maybe()
+            local, remote = (IPv6Address(f"fd09::{host}") if six else IPv4Address(f"10.9.0.{host}") for host in (1, 3))
+            kind = Vxlan(
+                self.random.choice((10, 20)),
+                4789,
+                local if self._maybe() or six else None,
+                remote if self._maybe() else None,
+                over,
+                self._maybe(),
+                ttl=self.random.choice((0, 9)),
+                udp_checksum=self._maybe(0.8),
+            )
             links.append(Link("vx", kind, mtu=1400, mac=self._mac()))
         if below and self._maybe(0.3):
             links.append(Link("mv", Macvlan(self.random.choice(below)), mtu=1400, mac=self._mac()))
@@ -191,9 +201,10 @@ class RandomNetwork:
         found = []
         for link in links:
             if isinstance(link.kind, Vxlan):
-                found += [FdbEntry(link.name, "00:00:00:00:00:00", IPv4Address(f"10.9.0.{host}")) for host in (2, 3) if self._maybe()]
-                found += [FdbEntry(link.name, f"02:aa:00:00:00:0{host}", IPv4Address(f"10.9.0.{host}")) for host in (2, 3) if self._maybe()]
-                found += [FdbEntry(link.name, "02:aa:00:00:00:09", IPv4Address("10.9.0.9"), port=9999, vni=77)] if self._maybe() else []
+                near = "10.9.0." if link.kind.version == 4 else "fd09::"
+                found += [FdbEntry(link.name, "00:00:00:00:00:00", ip_address(f"{near}{host}")) for host in (2, 4) if self._maybe()]
+                found += [FdbEntry(link.name, f"02:aa:00:00:00:0{host}", ip_address(f"{near}{host}")) for host in (2, 3) if self._maybe()]
+                found += [FdbEntry(link.name, "02:aa:00:00:00:09", ip_address(f"{near}9"), port=9999, vni=77)] if self._maybe() else []
             elif link.master and self._maybe():
                 found.append(FdbEntry(link.name, "02:bb:00:00:00:01", master=True))
                 break

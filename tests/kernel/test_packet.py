@@ -112,8 +112,12 @@ def frames(draw: st.DrawFn, depth: int = 2) -> Stack:
     inner, payload = draw(frames(depth - 1))
     size = len(build(inner, payload))
     udp = Udp(draw(U16), VXLAN_PORT, 16 + size)
+    vxlan = Vxlan(draw(st.integers(0, 0xFFFFFF)))
+    if draw(st.booleans()):
+        six = IPv6(draw(V6), draw(V6), 17, draw(U8), 16 + size, draw(U8), 0)
+        return (Ethernet(source, destination, 0x86DD), six, udp, vxlan, *inner), payload
     ip = IPv4(draw(V4), draw(V4), 17, draw(U8), draw(U16), 36 + size, draw(U8), draw(st.booleans()), False, 0)
-    return (Ethernet(source, destination, 0x0800), ip, udp, Vxlan(draw(st.integers(0, 0xFFFFFF))), *inner), payload
+    return (Ethernet(source, destination, 0x0800), ip, udp, vxlan, *inner), payload
 
 
 @given(frames())

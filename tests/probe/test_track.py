@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.kernel.packet import ETHERTYPE_IPV4
+from lab.kernel.packet import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from lab.probe.glance import glance, timestamps
 from lab.probe.outcome import Part
 from lab.probe.track import Tracker, cookie
@@ -47,13 +47,27 @@ def in_vxlan(packet: bytes) -> bytes:
     return ip(IPv4Address("172.18.1.3"), IPv4Address("172.18.1.2"), 17, udp(50000, 4800, header + ETHERNET + packet))
 
 
+def in_vxlan_over_ipv6(packet: bytes) -> bytes:
+    """The packet inside of a packet of vxlan-v6.calico (RFC 8200: the header has no check sum and a fixed length)."""
+    data = udp(50000, 4789, b"\x08\0\0\0" + (4096).to_bytes(3, "big") + b"\0" + ETHERNET + packet)
+    ends = IPv6Address("fd00:18::3").packed + IPv6Address("fd00:18::2").packed
+    return b"\x60\0\0\0" + len(data).to_bytes(2, "big") + bytes((17, 64)) + ends + data
+
+
+def too_big(packet: bytes) -> bytes:
+    """The ICMPv6 error of a router whose next link is too small for a packet (RFC 4443, section 3.2)."""
+    data = bytes((2, 0, 0, 0)) + (1400).to_bytes(4, "big") + packet
+    ends = IPv6Address("fd00:18::1").packed + IPv6Address("fd00:18::3").packed
+    return b"\x60\0\0\0" + len(data).to_bytes(2, "big") + bytes((58, 64)) + ends + data
+
+
 def about(packet: bytes) -> bytes:
     """The ICMP error that a router would send about a packet: it quotes at least eight bytes behind the header (RFC 792)."""
     return ip(IPv4Address("10.128.11.126"), IPv4Address("172.18.1.3"), 1, bytes((3, 1)) + bytes(6) + packet)
 
 
 def owner(tracker: Tracker, packet: bytes, namespace: str = "n") -> tuple[int, Part] | None:
-    look = glance(packet, 0, ETHERTYPE_IPV4)
+    look = glance(packet, 0, ETHERTYPE_IPV6 if packet[:1] and packet[0] >> 4 == 6 else ETHERTYPE_IPV4)
     return tracker.identify(namespace, packet, look) if look else None
 
 
@@ -67,6 +81,8 @@ def test_an_echo_is_known_by_its_cookie_whatever_nat_makes_of_it(
         packet = ip(source, destination, 1, icmp(kind, identifier, sequence, cookie(number) + b"\xaa" * 48))
         assert owner(tracker, packet) == (number, part)
         assert owner(tracker, in_vxlan(packet)) == (number, part)
+        assert owner(tracker, in_vxlan_over_ipv6(packet)) == (number, part)
+        assert owner(tracker, too_big(in_vxlan_over_ipv6(packet))) == (number, "icmp-error")
         assert owner(tracker, about(packet)) == (number, "icmp-error")
 
 
@@ -113,6 +129,7 @@ def test_a_connection_is_known_by_its_sequence_from_its_syn_on(
     answer = tcp(8080, masqueraded, 12345, (here + 1) % 2**32, ACK, (3, now))
     assert owner(tracker, ip(client, server, 6, segment)) == (5, "request")
     assert owner(tracker, in_vxlan(ip(client, server, 6, segment))) == (5, "request")
+    assert owner(tracker, in_vxlan_over_ipv6(ip(client, server, 6, segment))) == (5, "request")
     assert owner(tracker, about(ip(client, server, 6, segment)[:28])) == (5, "icmp-error")
     if owner(tracker, ip(server, client, 6, tcp(8080, masqueraded, 12345, 0, 0, None))) is None:  # not by chance its own sequence
         assert owner(tracker, ip(server, client, 6, answer)) == (5, "answer")
@@ -139,6 +156,8 @@ def test_nothing_that_comes_makes_it_stumble(data: bytes) -> None:
     owner(tracker, b"\x45" + data)
     owner(tracker, ip(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), 6, data))
     owner(tracker, in_vxlan(data))
+    owner(tracker, in_vxlan_over_ipv6(data))
+    owner(tracker, b"\x60" + data)
     owner(tracker, about(data))
 
 

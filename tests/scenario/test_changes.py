@@ -119,6 +119,18 @@ class TestOtherThings:
         with pytest.raises(InputError, match="no such FDB entry"):
             changed({"fdb": {"action": "delete", "on": ["c1-gw"], "device": "vxlan-tunnel", "mac": mac, "destination": "172.18.2.2"}})
 
+    @pytest.mark.parametrize(
+        ("device", "destination", "said"),
+        [
+            ("vxlan-tunnel", "fd00::2", "'vxlan-tunnel' is a tunnel over IPv4, and fd00::2 is no address of that version"),
+            ("eth0", "172.18.2.2", "'eth0' is no VXLAN device"),
+            ("vxlan-tunel", "172.18.2.2", "has no device 'vxlan-tunel'"),
+        ],
+    )
+    def test_an_fdb_entry_is_one_of_a_tunnel_and_its_version(self, device: str, destination: str, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            changed({"fdb": {"on": ["c1-gw"], "device": device, "mac": "02:00:5e:00:00:01", "destination": destination}})
+
     def test_a_node_that_is_absent_cannot_be_changed(self) -> None:
         alone = State({"c1-gw": cast().state["c1-gw"]})
         with pytest.raises(InputError, match="'c1-w1' is not there in this phase"):

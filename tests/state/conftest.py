@@ -162,16 +162,18 @@ def _kind(item: dict[str, Any], stated: Namespace) -> LinkKind:
         case "macvlan":
             return Macvlan(item["link"], data["mode"])
         case "vxlan":
+            local, remote = (data.get(end, data.get(f"{end}6")) for end in ("local", "remote"))
+            over_ipv6 = "local6" in data or "remote6" in data
             return Vxlan(
                 data["id"],
                 data["port"],
-                ip_address(data["local"]) if "local" in data else None,
-                ip_address(data["remote"]) if "remote" in data else None,
+                None if local is None else ip_address(local),
+                None if remote is None else ip_address(remote),
                 data.get("link"),
                 data["learning"],
                 data["ttl"],
                 data["df"] == "set",
-                data["udp_csum"],
+                not data["udp_zero_csum6_tx"] and not data["udp_zero_csum6_rx"] if over_ipv6 else data["udp_csum"],
             )
         case kind:
             return OtherKind(str(kind))

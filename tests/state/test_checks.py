@@ -100,9 +100,42 @@ def test_links(link: Link, message: str) -> None:
 
 
 def test_two_vxlan_devices_of_one_vni_and_port_cannot_be() -> None:
-    links = tuple(Link(name, Vxlan(4096, 4789)) for name in ("one", "two"))
-    assert found(links=(LO, ETH0, *links)) == ["link two: another VXLAN device has its VNI and port"]
+    links = tuple(Link(name, Vxlan(4096, 4789, device=device)) for name, device in (("one", None), ("two", "eth0")))
+    assert found(links=(LO, ETH0, *links)) == ["link two: another VXLAN device over IPv4 has its VNI and port"]
     assert found(links=(LO, ETH0, links[0], replace(links[1], kind=Vxlan(4096, 4790)))) == []
+    assert found(links=(LO, ETH0, links[0], replace(links[1], kind=Vxlan(4096, 4789, ip_address("fd00::1"))))) == []
+
+
+V4, V6, GROUP, NEAR = (ip_address(text) for text in ("10.0.0.1", "fd00::1", "ff05::1", "fe80::1"))
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "message"),
+    [
+        (Vxlan(1, 4789, V4, V6), "10.0.0.1 is an address of IPv4 and fd00::1 one of IPv6"),
+        (Vxlan(1, 4789, GROUP), "its local address ff05::1 is one of a group"),
+        (Vxlan(1, 4789, V6, GROUP), "to the group ff05::1 it sends by a device"),
+        (Vxlan(1, 4789, NEAR), "fe80::1 is on every link"),
+        (Vxlan(1, 4789, V6, NEAR, "eth0"), "fe80::1 does not leave its link, and fd00::1 is beyond it"),
+    ],
+)
+def test_the_ends_of_a_tunnel_go_together(tunnel: Vxlan, message: str) -> None:
+    assert any(message in mistake for mistake in found(links=(LO, ETH0, Link("vx", tunnel))))
+
+
+@pytest.mark.parametrize("ends", [(V6, V6 + 1), (V6, GROUP), (NEAR, None)])
+def test_tunnels_over_ipv6_need_it_below(ends: tuple[Any, Any]) -> None:
+    links, off = (LO, ETH0, Link("vx", Vxlan(1, 4789, *ends, "eth0"))), "link vx: its lower device eth0 has IPv6 switched off"
+    assert found(links=links) == []
+    assert found(links=links, sysctls={"net/ipv6/conf/all/disable_ipv6": "1"}) == [off]
+    assert found(links=links, sysctls={"net/ipv6/conf/default/disable_ipv6": "1", "net/ipv6/conf/eth0/disable_ipv6": "0"}) == []
+
+
+@pytest.mark.parametrize(("local", "destination"), [(V4, V6), (V6, V4), (None, V6)])
+def test_an_fdb_entry_leads_to_a_vtep_of_the_tunnels_version(local: Any, destination: Any) -> None:
+    links, entry = (LO, ETH0, Link("vx", Vxlan(1, 4789, local))), FdbEntry("vx", "02:00:00:00:00:01", destination)
+    (mistake,) = found(links=links, fdb=(entry,))
+    assert mistake.endswith(f"names the VTEP {destination}, and vx is a tunnel over IPv{10 - destination.version}")
 
 
 def test_the_ends_of_a_pair_have_mac_addresses_of_their_own() -> None:

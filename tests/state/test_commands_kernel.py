@@ -94,22 +94,24 @@ def states(draw: st.DrawFn) -> State:
         links["a"].insert(1, Link("br0", Bridge(draw(st.sampled_from([300, 20]))), up=draw(switches)))
         if draw(switches):
             links["a"][-1] = replace(links["a"][-1], master="br0", port=draw(ports))
-    if draw(switches):
-        links["a"].append(Link("vxlan.calico", draw(vxlans(names)), 1400, "66:00:00:00:00:01"))
+    for name, version in (("vxlan.calico", 4), ("vxlan-v6.calico", 6)):
+        if draw(switches):
+            links["a"].append(Link(name, draw(vxlans(names, version)), 1400, f"66:00:00:00:00:0{version}"))
     if draw(switches):
         links["b"].append(Link("mv0", Macvlan(names[0], draw(st.sampled_from(["bridge", "private"]))), 1400))
     return complete(State({name: draw(namespaces(name, tuple(links[name]))) for name in ("a", "b")}))
 
 
 @st.composite
-def vxlans(draw: st.DrawFn, names: list[str]) -> Vxlan:
+def vxlans(draw: st.DrawFn, names: list[str], version: int) -> Vxlan:
     device = draw(st.sampled_from([None, names[0]]))
     options = st.booleans()
+    local, remote = (ip_address(end) for end in (("10.0.0.1", "10.0.0.9") if version == 4 else ("fd00::1", "fd00::9")))
+    ends = draw(st.sampled_from([(local, None), (None, remote), (local, remote), *([(None, None)] if version == 4 else [])]))
     return Vxlan(
         draw(st.sampled_from([4096, 5])),
         draw(st.sampled_from([4789, 8472])),
-        draw(st.sampled_from([None, IPv4Address("10.0.0.1")])),
-        draw(st.sampled_from([None, IPv4Address("10.0.0.9")])),
+        *ends,
         device,
         draw(options),
         draw(st.sampled_from([0, 64])),
@@ -133,7 +135,7 @@ def namespaces(draw: st.DrawFn, name: str, links: tuple[Link, ...]) -> Namespace
         routes=tuple(draw(st.lists(routes(up, own, near), max_size=5, unique_by=lambda route: route.key))),
         rules=tuple(draw(st.lists(rules(), max_size=3, unique_by=as_ip_tells_them_apart))),
         neighbours=tuple(draw(st.lists(neighbours(devices), max_size=2, unique_by=lambda n: (n.device, n.address)))) if devices else (),
-        fdb=tuple(draw(fdb("vxlan.calico"))) if any(isinstance(link.kind, Vxlan) for link in links) else (),
+        fdb=tuple(entry for link in links if isinstance(link.kind, Vxlan) for entry in draw(fdb(link.name, link.kind.version))),
         sysctls=draw(sysctls([link.name for link in links])),
         tables=draw(st.sampled_from([(), *RULE_SETS])),
     )
@@ -214,8 +216,8 @@ def neighbours(devices: list[str]) -> st.SearchStrategy[Neighbour]:
     return st.one_of(made, made.map(lambda n: replace(n, mac=None, proxy=True)))
 
 
-def fdb(device: str) -> st.SearchStrategy[list[FdbEntry]]:
-    destinations = st.sampled_from([ip_address(f"10.0.0.{n}") for n in (3, 4, 5)])
+def fdb(device: str, version: int) -> st.SearchStrategy[list[FdbEntry]]:
+    destinations = st.sampled_from([ip_address(f"{'10.0.0.' if version == 4 else 'fd00::'}{n}") for n in (3, 4, 5)])
     one = st.builds(FdbEntry, st.just(device), st.sampled_from(["66:00:00:00:00:02", "66:00:00:00:00:03"]), destinations)
     flood = st.builds(FdbEntry, st.just(device), st.just(ZERO_MAC), destinations, st.sampled_from([None, 4790]))
     return st.tuples(

@@ -128,6 +128,14 @@ bridge fdb add 02:00:00:00:00:55 dev vx dst 10.1.0.9
 bridge fdb add 02:00:00:00:00:55 dev vx dst 10.1.0.8
 bridge fdb replace 02:00:00:00:00:55 dev vx dst 10.1.0.8
 bridge fdb del 02:00:00:00:00:55 dev vx dst 10.1.0.8
+bridge fdb add 02:00:00:00:00:55 dev vx dst fd00::8
+bridge fdb append 00:00:00:00:00:00 dev vx6 dst fd00::8
+bridge fdb append 00:00:00:00:00:00 dev vx6 dst fd00::9
+bridge fdb add 02:00:00:00:00:55 dev vx6 dst 10.1.0.8
+bridge fdb add 02:00:00:00:00:55 dev vx6 dst fd00::8
+bridge fdb replace 02:00:00:00:00:55 dev vx6 dst fd00::9 port 8472
+bridge fdb del 00:00:00:00:00:00 dev vx6 dst fd00::8
+bridge fdb del 02:00:00:00:00:55 dev vx6
 sysctl -w net.ipv4.conf.a.rp_filter=2
 sysctl net/ipv4/conf/b/rp_filter=1 net.ipv4.conf.all.rp_filter=0
 sysctl -w net.ipv4.ip_forward=0
@@ -157,7 +165,7 @@ ip link del nosuch
 
 
 def network() -> State:
-    """A node with cables a, b and c, one that is down, a bridge and a VXLAN device."""
+    """A node with cables a, b and c, one that is down, a bridge and VXLAN devices over both versions of IP."""
     builder = StateBuilder()
     for name in ("n", "far"):
         builder.add_namespace(name)
@@ -169,6 +177,7 @@ def network() -> State:
     node = builder["n"]
     node.add_bridge("br0", mac="02:00:00:00:03:01")
     node.add_link(Link("vx", Vxlan(7, 4789, local=ip_address("10.1.0.1")), mtu=1450, mac="02:00:00:00:03:02"))  # type: ignore[arg-type]
+    node.add_link(Link("vx6", Vxlan(7, 4789, local=ip_address("fd00::1")), mtu=1430, mac="02:00:00:00:03:03"))  # type: ignore[arg-type]
     node.add_route(Route(ip_network("10.50.0.0/16"), via=ip_address("10.2.0.2"), device="b"))
     for scope in ("all", "default", "a", "b"):
         node.sysctl(f"net/ipv4/conf/{scope}/rp_filter", 0)

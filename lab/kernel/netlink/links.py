@@ -236,7 +236,7 @@ def _vxlan(vxlan: Vxlan, indexes: Indexes) -> bytes:
         options.append(address(IFLA_VXLAN_GROUP if vxlan.remote.version == 4 else IFLA_VXLAN_GROUP6, vxlan.remote))
     if vxlan.device is not None:
         options.append(u32(IFLA_VXLAN_LINK, indexes[vxlan.device]))
-    if any(end is not None and end.version == 6 for end in (vxlan.local, vxlan.remote)):
+    if vxlan.version == 6:
         # Over IPv6 a UDP datagram without checksum must be allowed in both directions (RFC 6935).
         options += [u8(kind, not vxlan.udp_checksum) for kind in (IFLA_VXLAN_UDP_ZERO_CSUM6_TX, IFLA_VXLAN_UDP_ZERO_CSUM6_RX)]
     else:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from lab.errors import InputError, did_you_mean
 from lab.kernel.planning.wording import Object, describe
 from lab.state import Link, Macvlan, Namespace, Provenance, Rule, State, Veth, Vxlan
+from lab.state.checks.devices import tunnel_mistakes
 from lab.state.checks.routing import nexthop_mistakes
 
 
@@ -53,6 +54,8 @@ def _check_link(namespace: Namespace, link: Link, known: set[str], state: State)
         if peer is None or peer.kind != Veth(namespace.name, link.name):
             message = f"{link.name} is one end of a veth pair, but {name} in {there} is not the other"
             raise _mistake(namespace, message, link.provenance)
+    for mistake in tunnel_mistakes(namespace, link):
+        raise _mistake(namespace, mistake.message, mistake.provenance, mistake.hint)
 
 
 def _check_rule(namespace: Namespace, rule: Rule) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from lab.errors import InputError, did_you_mean
 from lab.kernel.planning.changes import NamespaceChange
 from lab.kernel.planning.steps import Phase, WriteSysctls
+from lab.state import Vxlan
 
 _OF_A_LINK: Final = re.compile(r"net/(?P<family>ipv4|ipv6|mpls)/(?:conf|neigh)/(?P<link>[^/]+)/(?P<key>[^/]+)")
 _EVERYWHERE: Final = frozenset({"all", "default"})
@@ -42,9 +43,18 @@ def sysctl_steps(change: NamespaceChange) -> Iterator[WriteSysctls]:
     general = sorted(((path, value) for path, value in values.items() if link_of(path) is None), key=lambda item: _rank(item[0]))
     if general:
         yield WriteSysctls(change.after.name, Phase.SYSCTLS, tuple(general))
+    switches = tuple((path, values[path]) for path in sorted(_switches_below_tunnels(change)) if path in values)
+    if switches:
+        yield WriteSysctls(change.after.name, Phase.LINKS, switches)
     of_links = tuple((path, value) for path, value in values.items() if link_of(path) is not None)
     if of_links:
         yield WriteSysctls(change.after.name, Phase.LINK_SYSCTLS, of_links)
+
+
+def _switches_below_tunnels(change: NamespaceChange) -> set[str]:
+    """What switches IPv6 on below a new VXLAN device over IPv6, which the kernel refuses where it is off (vxlan_config_validate)."""
+    kinds = [link.kind for link in change.fresh if isinstance(link.kind, Vxlan) and link.kind.version == 6]
+    return {f"net/ipv6/conf/{kind.device}/disable_ipv6" for kind in kinds if kind.device is not None}
 
 
 def same_value(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ already. So no step depends on knowing every consequence of an earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TypeVar
 
 from lab.kernel.netlink import links as nl
@@ -21,7 +21,7 @@ from lab.kernel.planning.batch import Batch
 from lab.kernel.planning.changes import NamespaceChange
 from lab.kernel.planning.routes import by_dependence, new_routes_of, route_changes, unwanted_routes
 from lab.kernel.planning.steps import Phase, SendBatch, Verb
-from lab.state import FdbEntry, Namespace, Neighbour, Rule
+from lab.state import AddressEntry, FdbEntry, Namespace, Neighbour, Rule
 
 T = TypeVar("T", Neighbour, FdbEntry)
 
@@ -54,9 +54,10 @@ def _of_existing_namespace(change: NamespaceChange) -> Iterator[SendBatch]:
     batch = Batch(after.name, change.indexes)
     disturbed = change.disturbed | _links_that_lost_ipv6(change)
     old_rules, new_rules = rule_changes(before, after)
-    old_neighbours, new_neighbours = _entries(before.neighbours, after.neighbours, disturbed, change.lost)
-    old_fdb, new_fdb = _entries(before.fdb, after.fdb, disturbed, change.lost)
     old_addresses, new_addresses = address_changes(change, disturbed)
+    silenced = _links_that_lose_ipv4(before, {*old_addresses, *new_addresses})
+    old_neighbours, new_neighbours = _entries(before.neighbours, after.neighbours, disturbed | silenced, change.lost)
+    old_fdb, new_fdb = _entries(before.fdb, after.fdb, disturbed, change.lost)
     staying = set(before.addresses).difference(old_addresses)
     really_new = [entry for entry in new_addresses if entry not in staying]
     routes = route_changes(change, disturbed | {entry.device for entry in old_addresses}, really_new)
@@ -102,7 +103,7 @@ def _set_up_and_down(batch: Batch, change: NamespaceChange) -> None:
     off = ipv6_is_off(change.after)
     for link in change.rising:
         index = batch.indexes[link.name]
-        if link.name != "lo" and not off:
+        if link.name != "lo" and not (off and change.after.sysctl(f"net/ipv6/conf/{link.name}/disable_ipv6", "1") == "1"):
             batch.one(Verb.NO_LINK_LOCAL, link, nl.set_no_link_local(index))
         batch.one(Verb.UP, link, nl.set_up(index, up=True))
 
@@ -112,6 +113,12 @@ def _links_that_lost_ipv6(change: NamespaceChange) -> frozenset[str]:
     before, after = change.before.sysctls, change.after.sysctls
     switched = any(path.endswith("/disable_ipv6") and before.get(path, "0") != after.get(path, "0") for path in {*before, *after})
     return frozenset(link.name for link in change.after.links) if switched else frozenset()
+
+
+def _links_that_lose_ipv4(before: Namespace, moving: Set[AddressEntry]) -> frozenset[str]:
+    """Links on which no IPv4 address stays, be it that others come: neighbours and proxy entries go with the last (fib_disable_ip)."""
+    entries = [entry for entry in before.addresses if entry.interface.version == 4]
+    return frozenset(entry.device for entry in entries) - {entry.device for entry in entries if entry not in moving}
 
 
 def _entries(before: Sequence[T], after: Sequence[T], disturbed: frozenset[str], lost: frozenset[str]) -> tuple[list[T], list[T]]:

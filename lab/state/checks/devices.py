@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from lab.errors import did_you_mean
 from lab.state.builder import NAME_LENGTH
@@ -38,19 +38,60 @@ def link_mistakes(state: State, namespace: Namespace) -> Iterator[Mistake]:
     """Yield what is wrong with the links of a namespace."""
     for link in repeated(namespace.links, lambda link: link.name):
         yield Mistake(f"link {link.name} is there twice", link.provenance)
-    for link in repeated(_vxlans(namespace), lambda link: (link.kind.vni, link.kind.port, link.kind.device)):  # type: ignore[union-attr]
-        yield Mistake(f"link {link.name}: another VXLAN device has its VNI and port", link.provenance)
+    for link in repeated(namespace.links, _tunnel):
+        if isinstance(link.kind, Vxlan):
+            yield Mistake(f"link {link.name}: another VXLAN device over IPv{link.kind.version} has its VNI and port", link.provenance)
     for link in namespace.links:
         yield from _named_well(link)
         yield from _numbered_well(link)
         yield from _mastered_well(namespace, link)
         yield from _paired_well(state, namespace, link)
+        yield from tunnel_mistakes(namespace, link)
         if isinstance(link.kind, Vxlan | Macvlan) and link.kind.device is not None:
             yield from missing_link(namespace, link.kind.device, f"link {link.name}", link.provenance)
 
 
-def _vxlans(namespace: Namespace) -> list[Link]:
-    return [link for link in namespace.links if isinstance(link.kind, Vxlan)]
+def _tunnel(link: Link) -> Hashable:
+    """What no other VXLAN device may have: VNI, port and version; with link-local addresses each lower device has its own."""
+    kind = link.kind
+    if not isinstance(kind, Vxlan):
+        return link.name
+    near = any(end is not None and end.version == 6 and end.is_link_local for end in (kind.local, kind.remote))
+    return kind.vni, kind.port, kind.version, kind.device if near else None
+
+
+def tunnel_mistakes(namespace: Namespace, link: Link) -> Iterator[Mistake]:
+    """Yield what is wrong with the ends of a VXLAN device: they go together, and so does its lower device (vxlan_config_validate)."""
+    kind = link.kind
+    if not isinstance(kind, Vxlan):
+        return
+    local, remote = kind.local, kind.remote
+    if local is not None and remote is not None and local.version != remote.version:
+        message = f"link {link.name}: {local} is an address of IPv{local.version} and {remote} one of IPv{remote.version}"
+        yield Mistake(message, link.provenance, "the two ends of a tunnel are addresses of one version")
+        return
+    if local is not None and local.is_multicast:
+        yield Mistake(f"link {link.name}: its local address {local} is one of a group", link.provenance)
+    if kind.device is None and remote is not None and remote.is_multicast:
+        yield Mistake(f"link {link.name}: to the group {remote} it sends by a device", link.provenance, "name its lower device")
+    if kind.version == 6:
+        yield from _tunnelled_over_ipv6(namespace, link, kind)
+
+
+def _tunnelled_over_ipv6(namespace: Namespace, link: Link, kind: Vxlan) -> Iterator[Mistake]:
+    near = [end for end in (kind.local, kind.remote) if end is not None and end.is_link_local]
+    far = [end for end in (kind.local, kind.remote) if end is not None and not end.is_link_local]
+    if near and kind.device is None:
+        yield Mistake(f"link {link.name}: {near[0]} is on every link", link.provenance, "name its lower device")
+    if near and any(not end.is_multicast for end in far):
+        yield Mistake(f"link {link.name}: {near[0]} does not leave its link, and {far[0]} is beyond it", link.provenance)
+    if kind.device is not None and not _has_ipv6(namespace, kind.device):
+        yield Mistake(f"link {link.name}: its lower device {kind.device} has IPv6 switched off", link.provenance)
+
+
+def _has_ipv6(namespace: Namespace, device: str) -> bool:
+    inherited = namespace.sysctl("net/ipv6/conf/default/disable_ipv6", namespace.sysctl("net/ipv6/conf/all/disable_ipv6"))
+    return namespace.sysctl(f"net/ipv6/conf/{device}/disable_ipv6", inherited) != "1"
 
 
 def _named_well(link: Link) -> Iterator[Mistake]:

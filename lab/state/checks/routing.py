@@ -144,5 +144,8 @@ def fdb_mistakes(namespace: Namespace) -> Iterator[Mistake]:
             continue
         if entry.destination is not None and not isinstance(link.kind, Vxlan):
             yield Mistake(f"{what} names a remote VTEP, and {entry.device} is no VXLAN device", entry.provenance)
+        elif entry.destination is not None and isinstance(link.kind, Vxlan) and entry.destination.version != link.kind.version:
+            message = f"{what} names the VTEP {entry.destination}, and {entry.device} is a tunnel over IPv{link.kind.version}"
+            yield Mistake(message, entry.provenance)
         if entry.master and link.master is None:
             yield Mistake(f"{what} belongs to a bridge, and {entry.device} is no port of one", entry.provenance)

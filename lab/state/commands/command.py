@@ -49,6 +49,15 @@ class Command:
         return f"{line} <<'{HEREDOC}'\n{self.standard_input.rstrip()}\n{HEREDOC}"
 
 
+def sysctl_command(namespace: str, name: str, value: str, provenance: Provenance = UNKNOWN) -> Command:
+    """Return what writes a sysctl, its path given below /proc/sys.
+
+    Dots separate the parts of a name; where a part contains one (vxlan.calico), slashes do: sysctl(8).
+    """
+    said = name if "." in name else name.replace("/", ".")
+    return Command(namespace, ("sysctl", "-w", f"{said}={value}"), provenance=provenance)
+
+
 def command(namespace: str | None, text: str, provenance: Provenance = UNKNOWN) -> Command:
     """Return a command whose arguments contain no white space, given as one line."""
     return Command(namespace, tuple(text.split()), provenance=provenance)

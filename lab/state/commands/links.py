@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lab.errors import InputError
-from lab.state.commands.command import Command, command
+from lab.state.commands.command import Command, command, sysctl_command
 from lab.state.network import Namespace
 from lab.state.objects import AddressEntry, Bridge, BridgePort, Impairment, Link, LinkKind, Loopback, Macvlan, Tun, Veth, Vxlan
 
@@ -79,7 +79,8 @@ def _vxlan(vxlan: Vxlan) -> str:
     words += [] if vxlan.learning else ["nolearning"]
     words += [f"ttl {vxlan.ttl}"] if vxlan.ttl else []
     words += ["df set"] if vxlan.df else []
-    words += [] if vxlan.udp_checksum else ["noudpcsum"]
+    if not vxlan.udp_checksum:
+        words += ["noudpcsum"] if vxlan.version == 4 else ["udp6zerocsumtx udp6zerocsumrx"]
     return " ".join(words)
 
 
@@ -99,7 +100,29 @@ def make_links(before: dict[str, Namespace], after: dict[str, Namespace], made: 
                 there.add((link.kind.peer_namespace, link.kind.peer_name))
                 far = after.get(link.kind.peer_namespace)
                 peer = far.link(link.kind.peer_name) if far is not None else None
-            yield make_link(name, link, peer)
+            making = make_link(name, link, peer)
+            if isinstance(link.kind, Vxlan) and link.kind.device is not None:
+                below = before[name].link(link.kind.device) or after[name].link(link.kind.device)
+                yield from _make_on(below, link, link.kind, after[name], making)
+            else:
+                yield making
+
+
+def _make_on(below: Link | None, link: Link, kind: Vxlan, after: Namespace, making: Command) -> Iterator[Command]:
+    """Yield what makes a VXLAN device on another one, as it is meanwhile.
+
+    The kernel makes none over IPv6 where that is off below, and gives none an MTU for which there is no room below: not then, that is,
+    for it does not mind later (vxlan_config_validate, vxlan_config_apply).
+    """
+    path = f"net/ipv6/conf/{kind.device}/disable_ipv6"
+    if kind.version == 6 and after.sysctl(path, "") == "0":
+        yield sysctl_command(after.name, path, "0", link.provenance)
+    short = below is not None and below.mtu < link.mtu + kind.overhead
+    if short:
+        yield command(after.name, f"ip link set dev {kind.device} mtu {link.mtu + kind.overhead}", link.provenance)
+    yield making
+    if below is not None and short:
+        yield command(after.name, f"ip link set dev {kind.device} mtu {below.mtu}", link.provenance)
 
 
 def change_attributes(namespace: str, before: Link, after: Link) -> Iterator[Command]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lab.state.builder import LO
 from lab.state.commands import links as link_commands
-from lab.state.commands.command import Command, command
+from lab.state.commands.command import Command, command, sysctl_command
 from lab.state.commands.nexthops import change_nexthops, made_anew, remove_nexthops
 from lab.state.commands.remade import remade
 from lab.state.commands.routing import change_fdb, change_neighbours, change_routes, change_rules
@@ -266,6 +266,4 @@ def _link_of(setting: Setting) -> str | None:
 
 
 def _sysctl(namespace: str, setting: Setting) -> Command:
-    """Dots separate the parts of a sysctl's name; where a part contains one (vxlan.calico), slashes do: sysctl(8)."""
-    name = setting.name if "." in setting.name else setting.name.replace("/", ".")
-    return Command(namespace, ("sysctl", "-w", f"{name}={setting.value}"))
+    return sysctl_command(namespace, setting.name, setting.value)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
 from lab.state.builder import NamespaceBuilder
-from lab.state.objects import AddressEntry, Bridge, FdbEntry, Neighbour, Scope
+from lab.state.objects import AddressEntry, Bridge, FdbEntry, Neighbour, Scope, Vxlan
 from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
 from lab.state.typed.numbers import READING
@@ -234,7 +234,7 @@ def _read_fdb(reader: Reader, namespace: NamespaceBuilder) -> FdbEntry:
             case "dev":
                 device = reader.device(list(namespace.links), namespace.name)
             case "dst":
-                destination = reader.address("the remote VTEP")
+                destination = reader.any_address("the remote VTEP")
             case "port":
                 port = reader.number("a port", 65535)
             case "vni":
@@ -253,4 +253,7 @@ def _read_fdb(reader: Reader, namespace: NamespaceBuilder) -> FdbEntry:
                 )
     if device is None:
         reader.fail("an FDB entry needs its device", "add `dev DEVICE`")
+    kind = namespace.links[device].kind
+    if destination is not None and isinstance(kind, Vxlan) and destination.version != kind.version:
+        reader.refuse(f"Address family not supported by protocol ({device} is a tunnel over IPv{kind.version})")
     return FdbEntry(device, mac, destination, port, vni, via, master, permanent)

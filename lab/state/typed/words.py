@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address, ip_network
 from typing import Final, NoReturn, TypeVar
 
 from lab.errors import InputError, Place, did_you_mean, nearest, quoted, unsafe_character
@@ -201,6 +201,10 @@ class Reader:
     def address(self, what: str) -> Address:
         """Take an IPv4 address."""
         return self.read(f"{what}, an IPv4 address", IPv4Address)
+
+    def any_address(self, what: str) -> Address:
+        """Take an address of either version of IP."""
+        return self.read(f"{what}, an IP address", ip_address)
 
     def network(self, what: str = "a network") -> Network:
         """Take a network as `10.0.0.0/8`, an address, or `default`. The kernel takes no host bits."""
