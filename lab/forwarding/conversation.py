@@ -86,6 +86,7 @@ def trace(where: State | Network, flow: Flow, *, memory: Memory | None = None) -
 def _converse(network: Network, flow: Flow, memory: Memory, chooser: Chooser) -> Conversation:
     sending, client = first_sending(flow, network)
     world = World(network, memory.copy(), chooser, (client,))
+    world.memory.conversations += 1
     progress = Progress(flow, world, client)
     waiting = deque([sending])
     traces: list[Trace] = []

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from lab.forwarding.rules import ROUTING_TOS, Version, mismatch, only_default_rules, table_of
 from lab.state import NextHop, NextHopObject, Route, Rule, Table
 from lab.state.objects import RouteType
-from lab.state.ways import leads_into_blackhole, ways_of, without_lost
+from lab.state.ways import leads_into_blackhole, leaves_of, ways_of, without_lost
 
 Errno = Literal["ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EADDRNOTAVAIL"]
 
@@ -193,6 +193,7 @@ class Fib:
         self._shared = None if self.custom_rules or version == 6 else TableIndex(Table.MAIN, shared)
         self._ignore_linkdown = frozenset(name for name, device in devices.items() if device.ignore_linkdown)
         self._answers: dict[tuple[Query, bool], Lookup] = {}
+        self._mtus: dict[int, frozenset[int]] = {}
         self.journal: Journal | None = None
         """Where lookups are noted, for whoever wants to know what an answer rests on."""
 
@@ -203,6 +204,17 @@ class Fib:
     def _routes(self, table: int) -> Sequence[Route]:
         index = self.tables.get(table)
         return [] if index is None else [entry.route for entry in index.entries]
+
+    def mtus_beside(self, route: Route) -> frozenset[int]:
+        """Return the MTUs, 0 for none, of all routes that share a nexthop object with a route; its own is among them."""
+        assert route.nexthop is not None
+        found = self._mtus.get(route.nexthop)
+        if found is None:
+            mine = leaves_of(route.nexthop, self.objects)
+            others = (other for other in self._given if other.nexthop is not None and other.destination.version == self.version)
+            found = frozenset(other.mtu or 0 for other in others if leaves_of(other.nexthop or 0, self.objects) & mine)
+            self._mtus[route.nexthop] = found
+        return found
 
     def with_route(self, old: Route, new: Route) -> Fib:
         """Return the same tables with one route replaced."""

@@ -34,7 +34,7 @@ from lab.forwarding.packet import (
 from lab.forwarding.results import Plain, Stage
 from lab.forwarding.routing import InputRoute, OutputRoute, route_input, route_output
 from lab.forwarding.unknown import Undecided
-from lab.forwarding.world import route_mtu
+from lab.forwarding.world import length_to_fit
 from lab.state import Bridge, Vxlan
 
 _NOBODY = IPv4Address("192.0.0.8")
@@ -139,8 +139,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
         answer(journey, visit, error_about(t, TIME_EXCEEDED, 0, arrived_by=device, was_local=False))
         journey.drop(visit, Stage.TTL, device, Reason.TTL)
         return
-    stated = route.lookup.route.mtu if route.lookup.route is not None else None
-    mtu = route_mtu(node, stated, way.device)
+    mtu = journey.world.route_mtu(node, route.lookup.route, way.device, t.packet.length)
     if node.settings.forward_use_pmtu:
         mtu = journey.world.path_mtu(node, t.packet.destination, route.lookup.route, way, mtu)
     if t.packet.length > mtu and t.packet.df:
@@ -298,9 +297,8 @@ def send_outer(journey: Journey, task: SendOuter) -> None:
 
 def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:
     assert route.exit is not None
-    stated = route.lookup.route.mtu if route.lookup is not None and route.lookup.route is not None else None
-    mtu = route_mtu(visit.node, stated, route.exit.device)
     found = route.lookup.route if route.lookup is not None else None
+    mtu = journey.world.route_mtu(visit.node, found, route.exit.device, length_to_fit(packet))
     return journey.world.path_mtu(visit.node, packet.destination, found, route.exit, mtu)
 
 

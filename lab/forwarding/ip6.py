@@ -33,7 +33,7 @@ from lab.forwarding.results import Plain, Stage
 from lab.forwarding.routing import InputRoute, OutputRoute
 from lab.forwarding.routing6 import route_input6, route_output6
 from lab.forwarding.unknown import Undecided
-from lab.forwarding.world import route_mtu
+from lab.forwarding.world import length_to_fit
 from lab.state import Bridge
 
 # -- in ------------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
         return
     if source.is_link_local:
         raise Undecided("forwarding of a link-local source is not modelled")
-    mtu = route_mtu(visit.node, route.lookup.route.mtu if route.lookup.route is not None else None, way.device)
+    mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
     if t.packet.length > mtu and not t.packet.train:
         _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, mtu)
         text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and a router does not fragment IPv6"
@@ -172,7 +172,9 @@ def send6(journey: Journey, task: Send) -> None:
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
     found = route.lookup.route if route.lookup is not None else None
-    mtu = world.path_mtu(node, packet.destination, found, route.exit, route_mtu(node, found.mtu if found else None, route.exit.device))
+    mtu = world.path_mtu(
+        node, packet.destination, found, route.exit, world.route_mtu(node, found, route.exit.device, length_to_fit(packet))
+    )
     if TcpFlags.SYN in packet.tcp:
         journey.made = packet = packet._replace(mss=mtu - packet.header - TCP_HEADER)
     if packet.size > mtu and not packet.train and (sending.df is True or packet.protocol == TCP):

@@ -11,6 +11,10 @@ from ipaddress import IPv6Address
 from lab.forwarding.fib import Exit
 from lab.forwarding.netfilter.conntrack import Conntrack
 from lab.forwarding.packet import Address
+from lab.state.objects import Network
+
+Lot = tuple[str, int, Network, tuple[Exit, ...], tuple[int, ...]]
+"""Namespace, table and destination of the route, its ways, and what is hashed of a packet."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,12 @@ class Memory:
     """Namespace, VXLAN device, inner MAC: the remote VTEP a learned entry first sent to, whose way the kernel keeps with the entry."""
     path_mtu: dict[tuple[str, int, int, Exit], int] = field(default_factory=dict)
     """Namespace, destination, table and next hop: bytes. The kernel keeps it with the next hop, so another table forgets it."""
+    mtus: dict[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+    """Namespace and number of a nexthop object: the MTUs, 0 for none, of the routes by it that were in use, one of which it keeps."""
+    lots: dict[Lot, int] = field(default_factory=dict)
+    """Which of several ways the hash of a flow chose. Its seed is drawn once, at boot, so a flow keeps its way."""
+    conversations: int = 0
+    """How many there were, this one included."""
     undecided: dict[int, int] = field(default_factory=dict)
     """Address of a conversation that was not followed to its end: bytes of its longest packet, of which somebody may have been told."""
 
@@ -44,9 +54,16 @@ class Memory:
             dict(self.vxlan_fdb),
             dict(self.vxlan_sent),
             dict(self.path_mtu),
+            dict(self.mtus),
+            dict(self.lots),
+            self.conversations,
             dict(self.undecided),
         )
 
     def ways(self) -> Memory:
-        """Return a copy of what decides where packets go, connections left out."""
-        return replace(self.copy(), conntrack={})
+        """Return a copy of what decides where packets go, without connections and what is the same for every packet of a flow."""
+        return replace(self.copy(), conntrack={}, mtus={}, lots={})
+
+    def without_lots(self) -> Memory:
+        """Return a copy in which every hash is open again."""
+        return replace(self.copy(), lots={})

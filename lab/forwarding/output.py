@@ -10,7 +10,6 @@ from lab.forwarding.packet import Packet
 from lab.forwarding.results import Stage
 from lab.forwarding.routing import OutputRoute, as_rerouted, route_output
 from lab.forwarding.routing6 import route_output6
-from lab.forwarding.world import route_mtu
 
 
 def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int) -> tuple[Exit, int] | None:
@@ -37,6 +36,6 @@ def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int)
             return None
         way = again.exit
         found = again.lookup.route if again.lookup is not None else None
-        mtu = route_mtu(visit.node, found.mtu if found is not None else None, way.device)
+        mtu = journey.world.route_mtu(visit.node, found, way.device, t.packet.size)
         mtu = journey.world.path_mtu(visit.node, t.packet.destination, found, way, mtu)
     return way, mtu

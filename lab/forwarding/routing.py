@@ -12,6 +12,7 @@ from typing import Literal
 from lab.forwarding.addresses import LINK_SCOPE, preferred_source, select_address
 from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Errno, Exit, Lookup, Query
+from lab.forwarding.memory import Lot
 from lab.forwarding.network import Node
 from lab.forwarding.packet import FILTERED, HOST, NET, Address, Packet
 from lab.forwarding.results import Detail
@@ -155,7 +156,13 @@ def choose_exit(world: World, node: Node, answer: Lookup, packet: Packet, *, mad
     if node.settings.multipath_hash_policy and packet.icmp is None:
         flow = speaking_of.key
     meanings = tuple(f"{way.device} via {way.via}" if way.via else way.device for way in exits)
-    return exits[world.chooser.choose((node.name, id(answer.route), flow), f"ECMP in {node.name}", meanings)]
+    assert answer.route is not None
+    lot: Lot = (node.name, answer.route.table, answer.route.destination, exits, flow)
+    # IPv6 hashes the flow label as well, which is another one for every socket (`rt6_multipath_hash`).
+    lots = world.memory.lots if packet.version == 4 else {}
+    if lot not in lots:
+        lots[lot] = world.chooser.choose(lot, f"ECMP in {node.name}", meanings)
+    return exits[lots[lot]]
 
 
 @dataclass(frozen=True, slots=True)

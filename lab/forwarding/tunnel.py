@@ -16,12 +16,14 @@ from lab.forwarding.network import Node
 from lab.forwarding.packet import (
     ETHERNET_HEADER,
     IP_HEADER,
+    TCP,
     UDP,
     UDP_HEADER,
     VXLAN_HEADER,
     VXLAN_OVERHEAD,
     ZERO_MAC,
     Address,
+    Arp,
     Frame,
     Packet,
     Tunnel,
@@ -29,11 +31,11 @@ from lab.forwarding.packet import (
 from lab.forwarding.results import Detail, Plain, Stage
 from lab.forwarding.routing import OutputRoute, route_output
 from lab.forwarding.unknown import Undecided
-from lab.forwarding.world import World, route_mtu
+from lab.forwarding.world import World
 from lab.state import FdbEntry, Link, Vxlan
 
-SOURCE_PORT = 49152
-"""Stands for the hash of the inner flow that the kernel takes; rules that ask for it do not exist in practice."""
+FIRST_PORT, LAST_PORT = 32768, 60999
+"""Between which the outer source port lies (`net.ipv4.ip_local_port_range`, `udp_flow_src_port`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,26 @@ def encapsulate(journey: Journey, task: Transmit) -> None:
             ttl=kind.ttl or node.settings.default_ttl,
             df=kind.df,
             size=inner + ETHERNET_HEADER + VXLAN_HEADER + UDP_HEADER + IP_HEADER,
-            source_port=SOURCE_PORT,
+            source_port=_source_port(world, task.frame),
             destination_port=(entry.port if entry is not None and entry.port else kind.port),
             tunnel=Tunnel((entry.vni if entry is not None and entry.vni else kind.vni), task.frame),
             mark=task.mark,
             train=isinstance(task.frame.payload, Packet) and task.frame.payload.train,
         )
         _send(journey, visit, link, outer, entry, len(targets), entry.via if entry is not None else None)
+
+
+def _source_port(world: World, frame: Frame) -> int:
+    """Return what stands for the hash of the inner flow. Which one it is nobody can tell, but other flows have others.
+
+    The hash of what a TCP or UDP socket sends is drawn when it connects (`sk_set_txhash`), that of everything else is one of addresses.
+    """
+    inner = frame.payload
+    if isinstance(inner, Arp):
+        flow = tuple(sorted((int(inner.sender), int(inner.target))))
+    else:
+        flow = (*inner.key, world.memory.conversations if inner.protocol in (TCP, UDP) else 0)
+    return FIRST_PORT + hash(flow) % (LAST_PORT + 1 - FIRST_PORT)
 
 
 def _targets(world: World, node: Node, link: Link, mac: str) -> list[tuple[Address, FdbEntry | None]]:
@@ -160,7 +175,7 @@ def _send(journey: Journey, visit: Visit, link: Link, outer: Packet, entry: FdbE
     visit.note(Stage.ENCAPSULATION, Encapsulation(link, outer.tunnel.frame, outer, entry, copies), link.name, None, outer)  # type: ignore[union-attr]
     visit.note(Stage.OUTPUT_ROUTING, way, way.exit.device)
     world.demand_known_mtu(outer)
-    mtu = route_mtu(node, way.lookup.route.mtu if way.lookup.route is not None else None, way.exit.device)
+    mtu = world.route_mtu(node, way.lookup.route, way.exit.device, outer.size)
     mtu = world.path_mtu(node, outer.destination, way.lookup.route, way.exit, mtu)
     _tell_inner(world, node, outer, mtu - VXLAN_OVERHEAD)
     journey.add(SendOuter(visit, outer, way.exit.device, way.exit.via or outer.destination, mtu))

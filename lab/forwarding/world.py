@@ -10,10 +10,14 @@ from lab.forwarding.fib import Exit, Lookup, Query
 from lab.forwarding.memory import Memory
 from lab.forwarding.netfilter.conntrack import Connection, Conntrack
 from lab.forwarding.network import Network, Node
-from lab.forwarding.packet import LEAST_PATH_MTU, Address, FlowKey, Packet
+from lab.forwarding.packet import LEAST_PATH_MTU, Address, FlowKey, Packet, TcpFlags
 from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.state import Route
+from lab.state.ways import leaves_of
+
+ANY_SIZE = 65535
+"""Of whom the length does not matter, but the MTU itself does: TCP announces what fits it."""
 
 
 @dataclass(slots=True)
@@ -41,11 +45,11 @@ class World:
 
     def mtu_for(self, node: Node, packet: Packet, device: str | None = None) -> int:
         """Return the MTU of the way a packet made here would take; 65535 where there is none."""
-        return self._mtu(node, self._answer(node, packet, device), packet.destination)
+        return self._mtu(node, self._answer(node, packet, device), packet.destination, 0)
 
     def mtu_towards(self, node: Node, destination: Address) -> int:
         """Return the MTU of the way to an address, for nobody in particular; 65535 where there is no way."""
-        return self._mtu(node, node.fib_of(destination.version).lookup(Query(int(destination))), destination)
+        return self._mtu(node, node.fib_of(destination.version).lookup(Query(int(destination))), destination, ANY_SIZE)
 
     def path_mtu(self, node: Node, destination: Address, route: Route | None, way: Exit, otherwise: int) -> int:
         """Return the MTU of a way, a learned path MTU included."""
@@ -58,6 +62,30 @@ class World:
         """Raise Undecided for a packet that may meet a path MTU which a conversation the model could not follow has left."""
         if min(packet.size, self.memory.undecided.get(int(packet.destination), 0)) > LEAST_PATH_MTU:
             raise Undecided(f"a path MTU towards {packet.destination} may be known from an earlier conversation that was not decided")
+
+    def route_mtu(self, node: Node, route: Route | None, device: str, size: int) -> int:
+        """Return the MTU of a route: its own attribute, else that of its device (`ip_dst_mtu_maybe_forward`).
+
+        Raises Undecided for a packet of a size that fits some but not all of the routes that share a nexthop object and were in use before.
+        What was looked up for one of them is kept with the object, on every processor by itself, and serves the others (`rt_cache_route`).
+        """
+        own = _own_mtu(node, route, device)
+        if route is None or route.nexthop is None:
+            return own
+        used = self._mtus_in_use(node, route)
+        if len(used) > 1 and size > min(mtu or _own_mtu(node, None, device) for mtu in used):
+            raise Undecided("routes that share a nexthop object and differ in their MTU may take over one another's", route)
+        return own
+
+    def _mtus_in_use(self, node: Node, route: Route) -> frozenset[int]:
+        """Return the MTUs, 0 for none, of the routes that were in use before and share a nexthop object with one in use from now on."""
+        fib, memory, used = node.fib_of(route.destination.version), self.memory, frozenset({route.mtu or 0})
+        if memory.undecided:
+            return fib.mtus_beside(route)
+        leaves = [(node.name, leaf) for leaf in leaves_of(route.nexthop or 0, fib.objects)]
+        used = used.union(*(memory.mtus.get(leaf, ()) for leaf in leaves))
+        memory.mtus.update(dict.fromkeys(leaves, used))
+        return used
 
     def learn_path_mtu(self, node: Node, packet: Packet, mtu: int) -> None:
         """Remember the MTU reported for a packet made here, with the next hops its way has."""
@@ -73,11 +101,11 @@ class World:
         query = Query(key.destination, key.source, "lo", device, packet.mark, packet.tos & ROUTING_TOS, key.protocol, *ports)
         return node.fib_of(packet.version).lookup(query)
 
-    def _mtu(self, node: Node, answer: Lookup, destination: Address) -> int:
+    def _mtu(self, node: Node, answer: Lookup, destination: Address, size: int) -> int:
         if answer.error is not None or not answer.exits:
-            return 65535
+            return ANY_SIZE
         way, route = answer.exits[0], answer.route
-        return self.path_mtu(node, destination, route, way, route_mtu(node, route.mtu if route else None, way.device))
+        return self.path_mtu(node, destination, route, way, self.route_mtu(node, route, way.device, size))
 
 
 def _remembers_nothing(route: Route) -> bool:
@@ -85,9 +113,13 @@ def _remembers_nothing(route: Route) -> bool:
     return route.type == "local" and route.device != "lo"
 
 
-def route_mtu(node: Node, stated: int | None, device: str) -> int:
-    """Return the MTU of a route: its own attribute, else that of its device (`ip_dst_mtu_maybe_forward`)."""
-    if stated:
-        return stated
+def length_to_fit(packet: Packet) -> int:
+    """Return the bytes of a packet that have to fit the MTU of its way."""
+    return ANY_SIZE if TcpFlags.SYN in packet.tcp else packet.size
+
+
+def _own_mtu(node: Node, route: Route | None, device: str) -> int:
+    if route is not None and route.mtu:
+        return route.mtu
     link = node.links.get(device)
-    return 65535 if link is None else link.mtu
+    return ANY_SIZE if link is None else link.mtu

@@ -34,6 +34,12 @@ def _ways_of_object(number: int, objects: Objects) -> Iterator[NextHop]:
             yield NextHop(one.via, one.device, member.weight, one.onlink)
 
 
+def leaves_of(number: int, objects: Objects) -> frozenset[int]:
+    """Return the nexthop objects that a number stands for: those of a group, or itself."""
+    found = objects.get(number)
+    return frozenset(member.id for member in found.group) if found is not None and found.group else frozenset({number})
+
+
 def leads_into_blackhole(number: int, objects: Objects) -> bool:
     """Whether a nexthop object is a blackhole, or a group of one (`nexthop_is_blackhole`)."""
     found = objects.get(number)

@@ -244,6 +244,29 @@ def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> No
     assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
 
 
+def test_every_flow_has_a_tunnel_flow_of_its_own(net: Any) -> None:
+    """The outer source port is a hash of the inner flow (`udp_flow_src_port`), so what was decided for one flow says nothing of the next.
+
+    A socket draws its hash (`sk_set_txhash`), and the next one from the same port draws again.
+    """
+    net.node("a").node("b").wire("a:eth0 10.1.0.2/24 10.1.0.77/24", "b:eth0 10.1.0.3/24")
+    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.1.0.3", "10.9.0.2")):
+        net.vxlan(name, "vx", 7, local, learning=True).address(name, "vx", f"{inner}/24")
+    net.fdb("a", "vx", "00:00:00:00:00:00", "10.1.0.3").fdb("b", "vx", "00:00:00:00:00:00", "10.1.0.2")
+    other = Match(Payload("ip", "saddr"), IPv4Address("10.1.0.2")), Match(Meta("mark"), 1, "!="), Nat("snat", IPv4Address("10.1.0.77"))
+    net.chain("a", "postrouting", other, type="nat", priority=100).listen("b", "udp", 80)
+    memory, learned = Memory(), []
+    for flow in (
+        {"mark": 0},
+        {"mark": 1, "protocol": "udp"},
+        {"mark": 0, "protocol": "udp"},
+        {"mark": 0, "source_port": 7, "protocol": "udp"},
+    ):
+        memory = net.trace("a", "10.9.0.2", memory=memory, **flow).memory
+        learned.append(str(memory.vxlan_fdb["b", "vx", net.mac_of("a", "vx")]))
+    assert learned == ["10.1.0.77", "10.1.0.2", "10.1.0.77", "10.1.0.77"]
+
+
 @pytest.mark.parametrize(
     ("size", "last_is_lost", "outcome"),
     [(1480, False, "a reply from 10.9.0.2"), (1480, True, "silence after the handshake"), (1400, False, "silence after the handshake")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from lab.forwarding import Dropped, Reason
 from lab.forwarding.fib import Lookup, Query
 from lab.forwarding.routing import InputRoute, OutputRoute
-from lab.state import NextHopObject
+from lab.state import NextHopObject, Route
 
 
 def look(net: Any, name: str, destination: str, **more: Any) -> Lookup:
@@ -53,6 +53,28 @@ def test_a_blackhole_swallows_alone_and_as_the_only_member_of_a_group(fork: Any,
     verdict = fork.route("left", "10.8.0.0/16 nhid 1").route("a", "10.8.0.0/16 via 10.1.0.1 dev l").trace("a", "10.8.0.1").request.verdict
     assert isinstance(verdict, Dropped)
     assert (verdict.namespace, verdict.reason) == ("left", Reason.BLACKHOLE)
+
+
+@pytest.mark.parametrize("shared", [1, 3], ids=["the object itself", "a group with it"])
+def test_routes_that_share_an_object_may_have_the_mtu_of_one_another(fork: Any, shared: int) -> None:
+    """What was looked up for 10.8.0.1 is kept with the object, its MTU included (`rt_cache_route`)."""
+    fork.route("a", "10.9.0.0/16 nhid 1", "10.7.0.0/16 nhid 1").listen("b", "tcp", 80)
+    fork.builder["a"].add_route(Route(IPv4Network("10.8.0.0/16"), nexthop=shared, mtu=900))
+    for other, outcome in (("10.7.0.1", "reply"), ("10.8.0.1", "unknown")):
+        known = fork.trace("a", other).memory
+        assert fork.trace("a", "10.9.0.9", size=900, memory=known).outcome.kind == "reply"
+        for more in ({"size": 901}, {"protocol": "tcp"}):
+            found = fork.trace("a", "10.9.0.9", memory=known, **more).outcome
+            assert found.kind == outcome
+            assert outcome == "reply" or "share a nexthop object and differ in their MTU" in found.why
+
+
+def test_so_they_may_after_what_the_model_could_not_follow(fork: Any) -> None:
+    fork.route("a", "10.9.0.0/16 nhid 1")
+    fork.builder["a"].add_route(Route(IPv4Network("10.8.0.0/16"), nexthop=1, mtu=900))
+    known = fork.trace("a", "224.0.0.9").memory
+    assert fork.trace("a", "10.9.0.9", size=900, memory=known).outcome.kind == "reply"
+    assert fork.trace("a", "10.9.0.9", size=901, memory=known).outcome.kind == "unknown"
 
 
 def test_a_member_over_a_device_without_carrier_is_gone(fork: Any) -> None:

@@ -157,11 +157,16 @@ def _judge(conversations: list[Conversation], ask: Ask, tally: Tally, spent: Cou
     elif not found and unknown is None:
         expected = tuple(dict.fromkeys(notice for _, notice in worlds))
         tally.disagreements.append(Disagreement(conversation.flow, expected, observed, conversation, number))
-    memories: list[Memory] = []
-    for world in found or [conversation]:
-        if world.memory not in memories:
-            memories.append(world.memory)
-    return memories[:MOST_MEMORIES]
+    memories = _distinct(world.memory for world in found or [conversation])
+    return memories if len(memories) <= MOST_MEMORIES else _distinct(memory.without_lots() for memory in memories)[:MOST_MEMORIES]
+
+
+def _distinct(memories: Iterable[Memory]) -> list[Memory]:
+    distinct: list[Memory] = []
+    for memory in memories:
+        if memory not in distinct:
+            distinct.append(memory)
+    return distinct
 
 
 ASKED_IN_VAIN: Final = "A neighbour that is asked for in vain through a tunnel"
