@@ -93,6 +93,8 @@ def resolve(journey: Journey, node: Node, device: str, address: Address, packet:
     mac = journey.world.memory.neighbours[key] or None
     if mac is None and isinstance(trace.verdict, Unknown):
         raise Undecided(f"whether {address} answers an ARP request is not known: {trace.verdict.why}", trace.verdict.subject)
+    if mac is None:
+        journey.world.demand_unknown_neighbour(address)
     return Resolution(address, device, mac, asked=trace)
 
 

@@ -55,6 +55,8 @@ def resolve6(journey: Journey, node: Node, device: str, address: IPv6Address, pa
     found = journey.world.memory.neighbours6[key] or None
     if found is None and isinstance(trace.verdict, Unknown):
         raise Undecided(f"whether {address} answers a solicitation is not known: {trace.verdict.why}", trace.verdict.subject)
+    if found is None:
+        journey.world.demand_unknown_neighbour(address)
     return Resolution(address, device, found, asked=trace)
 
 

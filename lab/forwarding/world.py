@@ -63,6 +63,11 @@ class World:
         if min(packet.size, self.memory.undecided.get(int(packet.destination), 0)) > LEAST_PATH_MTU:
             raise Undecided(f"a path MTU towards {packet.destination} may be known from an earlier conversation that was not decided")
 
+    def demand_unknown_neighbour(self, address: Address) -> None:
+        """Raise Undecided where a neighbour that does not answer may be known from a conversation that the model could not follow."""
+        if self.memory.undecided:
+            raise Undecided(f"neighbour {address} may be known from an earlier conversation that was not decided")
+
     def route_mtu(self, node: Node, route: Route | None, device: str, size: int) -> int:
         """Return the MTU of a route: its own attribute, else that of its device (`ip_dst_mtu_maybe_forward`).
 

@@ -514,6 +514,15 @@ def test_a_ping_that_comes_by_again_as_another_flow_is_given_another_identifier(
     assert (conversation.outcome.kind, conversation.seen.namespace, conversation.seen.source_port) == ("reply", "b", identifier)
 
 
+def test_a_neighbour_may_be_known_from_a_conversation_that_was_not_decided(row: Any) -> None:
+    """b answers no request, but makes one if a's ping gets there, by which r learns of it; whether it does a rate limit decides."""
+    row.conf("b", "eth0", arp_ignore=8).chain("r", "forward", (Limit(1, "second"), DROP))
+    assert row.trace("r", "10.2.0.2").outcome.kind == "error"
+    asked = row.trace("a", "10.2.0.9")
+    assert "a rate limit decides" in asked.outcome.why
+    assert "10.2.0.2 may be known from an earlier conversation" in row.trace("r", "10.2.0.2", memory=asked.memory).outcome.why
+
+
 def test_whoever_spoke_in_a_conversation_that_was_not_decided_may_know_a_path_mtu(row: Any) -> None:
     """r's narrow link to b is reported if the rate limit lets the datagram get there, and then ping knows of it."""
     narrow_behind(row).listen("b", "udp", 80).chain("r", "prerouting", (Match(Meta("l4proto"), "udp"), Limit(1, "second"), DROP))
