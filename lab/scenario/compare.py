@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Literal
 
+from lab.cluster.objects import SERVICE_NAME_LABEL
 from lab.probe import Outcome, PingRequest, Request, TcpRequest
 from lab.scenario.cast import Cast
 from lab.scenario.lookup import cluster_ips
 from lab.scenario.questions import seen_in_words
 from lab.scenario.result import CommandsResult, Difference, SameResult
-from lab.state import State, difference
+from lab.spec.selectors import parse_address
+from lab.spec.values import Address
+from lab.state import ApiObject, State, difference
 from lab.state.commands import commands_of
+from lab.state.control import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Flow:
     request: Request
     service: Literal["own cluster's", "another cluster's"] | None = None
     """Whose service it goes through, if through one."""
+    backends: tuple[Address, ...] = ()
+    """The addresses behind the service, of which each connection goes to one."""
 
 
 def flows(cast: Cast) -> Iterator[Flow]:
@@ -46,7 +52,24 @@ def flows(cast: Cast) -> Iterator[Flow]:
                 )
                 for version, address in sorted(cluster_ips(item).items()):
                     if version in versions[source]:
-                        yield Flow(f"tcp{_by(version)} {source} -> service/{item.name}", TcpRequest(source, address, port), whose)
+                        name = f"tcp{_by(version)} {source} -> service/{item.name}"
+                        yield Flow(name, TcpRequest(source, address, port), whose, _behind(cast.state, item, version))
+
+
+def _behind(state: State, service: ApiObject, version: int) -> tuple[Address, ...]:
+    """Return the addresses of a version of IP behind a service, as its EndpointSlices have them."""
+    slices = (
+        item
+        for item in state.control.of("EndpointSlice", service.cluster)
+        if item.namespace == service.namespace and item.labels.get(SERVICE_NAME_LABEL) == service.name
+    )
+    listed = [endpoint for item in slices for endpoint in _list(item.body.get("endpoints")) if isinstance(endpoint, dict)]
+    found = (parse_address(str(text)) for endpoint in listed for text in _list(endpoint.get("addresses")))
+    return tuple(address for address in found if address is not None and address.version == version)
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
 
 
 def _by(version: int) -> str:

@@ -17,7 +17,7 @@ from lab.probe import Outcome
 from lab.scenario.asking import Findings, find_out
 from lab.scenario.cast import Cast
 from lab.scenario.check import check_states
-from lab.scenario.compare import Flow, compare_behaviour, compare_commands, flows, signature
+from lab.scenario.compare import compare_behaviour, compare_commands
 from lab.scenario.inquiry import settled
 from lab.scenario.losses import Asked, losses
 from lab.scenario.phases import Stage, live
@@ -25,6 +25,7 @@ from lab.scenario.questions import Memory
 from lab.scenario.record import Recorder, Write
 from lab.scenario.result import Finding, Lost, PhaseResult, ScenarioResult, StageResult, Status, Verdict
 from lab.scenario.stage import EngineName, RunningLab
+from lab.scenario.survey import Survey
 from lab.scenario.witness import heard_about
 from lab.scenario.words import in_words
 from lab.spec import Loaded, Scenario, Topology, topology_of
@@ -180,23 +181,10 @@ class Play:
                     yield Asked(question, finding.outcome, place, because)
 
     def _survey(self, phase: str, state: State) -> int:
-        """Try every flow of the network, to be compared with another phase; returns how many were tried.
-
-        A busy machine may lose one packet of hundreds that go at once. So what is silent, or differs from the phase before, is tried again
-        with fewer beside it, and that counts.
-        """
-        cast = Cast.of(state, topology_of(self.topology, self.scenario, phase).model)
-
-        def tried(some: Sequence[Flow]) -> dict[str, str]:
-            outcomes = self.lab.probe([flow.request for flow in some])
-            return {flow.name: signature(flow, outcome, cast) for flow, outcome in zip(some, outcomes, strict=True)}
-
-        everything: list[Flow] = list(flows(cast))
-        found = tried(everything)
-        before = next(iter(self._behaviour.values()), None)
-        doubtful = [f for f in everything if ("silence" in found[f.name] if before is None else found[f.name] != before.get(f.name))]
-        self._behaviour[phase] = found | tried(doubtful)
-        return len(everything) + len(doubtful)
+        """Try every flow of the network, to be compared with another phase; returns how many probes that took."""
+        survey = Survey(Cast.of(state, topology_of(self.topology, self.scenario, phase).model), self.lab.probe)
+        self._behaviour[phase] = survey.behaviour(next(iter(self._behaviour.values()), None))
+        return survey.probes
 
     def _explained(self, stage: Stage, findings: tuple[Finding, ...], network: Network) -> Explanation | None:
         """Explain the first probe that was not answered, unless one that ended in the same place was explained in this phase."""

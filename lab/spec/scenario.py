@@ -66,7 +66,7 @@ class Comparison(Model):
     """What the lab compares after the last phase."""
 
     same: Pair[Name] | None = None
-    """Two phases in which every pair of pods and every service must behave the same."""
+    """Two phases in which every pair of pods and every service, with each of its backends, must behave the same."""
     commands: Pair[Name] | None = None
     """Two phases; the commands that lead from the first to the second are listed."""
 
