@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.explain.agreement.judge import Expected, judge
-from lab.forwarding import Delivered, Dropped, Flow, Memory, Reason
+from lab.forwarding import Delivered, Dropped, Flow, Reason
 from lab.state.nft import Ct, Limit, Mangle, Match, Meta, Nat, NoTrack, Payload, Reject, Verdict
 
 DROP, ACCEPT = Verdict("drop"), Verdict("accept")
@@ -119,42 +119,12 @@ def test_of_two_who_answer_for_an_address_the_one_on_the_port_added_last_is_hear
     assert verdict.namespace == "c"
 
 
-def test_tcp_repeats_a_single_segment_whose_length_every_device_looks_at(net: Any) -> None:
-    """The answer's train passes a link that takes 800 bytes; the lost tunnel packet's repetition, one segment of 950, does not."""
-    net.node("a").router("r").node("b")
-    net.wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1000).wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24", mtu=1000)
-    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
-    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
-        net.vxlan(name, "vx", 7, local, mtu=1450).address(name, "vx", f"{inner}/24")
-    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("b", "tcp", 80)
-    assert net.trace("a", "10.9.0.2", "tcp", size=1400).outcome.kind == "reply"
-    net.builder["r"].change_link("right", mtu=800)
-    assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1400).outcome) == "silence after the handshake"
-
-
 def test_a_request_for_somebody_else_is_answered_by_nobody_whatever_routing_says_of_it(row: Any) -> None:
     row.conf("r", "left", rp_filter=1).route("a", "10.1.0.77/32 dev eth0")
     asked = row.trace("a", "10.1.0.77").request.resolutions[-1]
     assert "proxy_arp is off on left" in str(asked.verdict)
     row.conf("r", "left", proxy_arp=1).route("r", "10.1.0.77/32 dev right")
     assert "proxy ARP" in str([step.sentence for _, step in row.trace("a", "10.1.0.77").request.resolutions[0].steps])
-
-
-def test_tcp_repeats_what_a_tunnel_lost_once_the_tunnel_knows_how_narrow_its_way_is(net: Any) -> None:
-    """The answer's outer packet, with DF, is too long for a router; the VTEP learns it, and at the next try the sender does."""
-    net.node("a").router("r").node("b")
-    net.wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24", mtu=1000).wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
-    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
-    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
-        net.vxlan(name, "vx", 7, local, mtu=1450, df=name == "b").address(name, "vx", f"{inner}/24")
-    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("b", "tcp", 80)
-    conversation = net.trace("a", "10.9.0.2", "tcp", size=1400)
-    assert conversation.outcome.kind == "reply"
-    assert [traced.packet.size for traced in conversation.traces if traced.purpose == "answer"] == [1400, 1400, 950]
 
 
 def test_a_syn_that_rules_send_where_no_way_leads_is_lost_in_silence(row: Any) -> None:
@@ -201,108 +171,6 @@ def test_a_client_whose_question_was_acknowledged_does_not_ask_again(row: Any) -
     row.chain("r", "prerouting", (Match(Payload("ip", "saddr"), IPv4Address("10.2.0.2")), answer, NoTrack()), priority=-300)
     assert row.trace("a", "10.9.9.9", "tcp", size=80).outcome.kind == "reply"
     assert str(row.trace("a", "10.9.9.9", "tcp", size=600).outcome) == "silence after the handshake"
-
-
-def test_a_tunnel_packet_that_was_translated_and_is_wrapped_again_may_have_lost_its_check_sum(net: Any) -> None:
-    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
-    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
-    net.vxlan("a", "vx", 7, "10.1.0.2").address("a", "vx", "10.9.0.1/24").neighbour("a", "vx", "10.9.0.2", "02:00:00:00:09:02")
-    net.fdb("a", "vx", "02:00:00:00:09:02", "10.1.0.1")
-    net.vxlan("r", "vx", 8, "10.2.0.1", port=4800).address("r", "vx", "10.8.0.1/24").neighbour("r", "vx", "10.8.0.2", "02:00:00:00:08:02")
-    net.fdb("r", "vx", "02:00:00:00:08:02", "10.2.0.2")
-    net.chain("r", "prerouting", (Match(Payload("udp", "dport"), 4789), Nat("dnat", IPv4Address("10.8.0.2"))), type="nat", priority=-100)
-    assert "translated and then cut, wrapped again or sent by a bridge" in net.trace("a", "10.9.0.2", "tcp").outcome.why
-
-
-def test_so_may_one_that_a_bridge_sends(net: Any) -> None:
-    net.node("a").node("s").node("b").wire("a:eth0 10.1.0.2/24", "s:left").wire("b:eth0 10.1.0.3/24", "s:right")
-    net.bridge("s", "br", "left", "right").address("s", "br", "10.1.0.1/24")
-    net.vxlan("a", "vx", 7, "10.1.0.2").address("a", "vx", "10.9.0.1/24").vxlan("s", "vx", 7, "10.1.0.1").address("s", "vx", "10.9.0.2/24")
-    for name, other, far, inner in (("a", "s", "10.1.0.1", "10.9.0.2"), ("s", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("s", "tcp", 80).address("s", "lo", "10.1.0.77/32")
-    assert net.trace("a", "10.9.0.2", "tcp").outcome.kind == "reply"
-    net.chain(
-        "s", "postrouting", (Match(Payload("ip", "saddr"), IPv4Address("10.1.0.1")), Nat("snat", IPv4Address("10.1.0.77"))), type="nat"
-    )
-    assert "sent by a bridge keeps a good check sum" in net.trace("a", "10.9.0.2", "tcp").outcome.why
-
-
-def test_a_train_that_is_cut_into_fragments_is_no_train_any_more(net: Any) -> None:
-    """r cuts each segment of the answer's train for its own MTU of 1400; a's end takes no fragment of that length."""
-    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
-    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
-    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
-        net.vxlan(name, "vx", 7, local, mtu=1400).address(name, "vx", f"{inner}/24")
-    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("b", "tcp", 80)
-    net.builder["r"].change_link("left", mtu=1400)
-    net.builder["a"].change_link("eth0", mtu=1400)
-    assert net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome.kind == "reply"
-    net.builder["a"].change_link("eth0", mtu=1200)
-    assert str(net.trace("a", "10.9.0.2", "tcp", size=200, answer_size=1500).outcome) == "silence after the handshake"
-
-
-def test_every_flow_has_a_tunnel_flow_of_its_own(net: Any) -> None:
-    """The outer source port is a hash of the inner flow (`udp_flow_src_port`), so what was decided for one flow says nothing of the next.
-
-    A socket draws its hash (`sk_set_txhash`), and the next one from the same port draws again.
-    """
-    net.node("a").node("b").wire("a:eth0 10.1.0.2/24 10.1.0.77/24", "b:eth0 10.1.0.3/24")
-    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.1.0.3", "10.9.0.2")):
-        net.vxlan(name, "vx", 7, local, learning=True).address(name, "vx", f"{inner}/24")
-    net.fdb("a", "vx", "00:00:00:00:00:00", "10.1.0.3").fdb("b", "vx", "00:00:00:00:00:00", "10.1.0.2")
-    other = Match(Payload("ip", "saddr"), IPv4Address("10.1.0.2")), Match(Meta("mark"), 1, "!="), Nat("snat", IPv4Address("10.1.0.77"))
-    net.chain("a", "postrouting", other, type="nat", priority=100).listen("b", "udp", 80)
-    memory, learned = Memory(), []
-    for flow in (
-        {"mark": 0},
-        {"mark": 1, "protocol": "udp"},
-        {"mark": 0, "protocol": "udp"},
-        {"mark": 0, "source_port": 7, "protocol": "udp"},
-    ):
-        memory = net.trace("a", "10.9.0.2", memory=memory, **flow).memory
-        learned.append(str(memory.vxlan_fdb["b", "vx", net.mac_of("a", "vx")]))
-    assert learned == ["10.1.0.77", "10.1.0.2", "10.1.0.77", "10.1.0.77"]
-
-
-@pytest.mark.parametrize(
-    ("size", "last_is_lost", "outcome"),
-    [(1480, False, "a reply from 10.9.0.2"), (1480, True, "silence after the handshake"), (1400, False, "silence after the handshake")],
-)
-def test_what_was_lost_before_a_segment_that_arrived_is_repeated_as_a_train(net: Any, size: int, last_is_lost: bool, outcome: str) -> None:
-    """a cuts the question's first segment, of 1400 bytes, for its MTU of 1200, and r takes no fragment of that length.
-
-    Its last segment, of 132 bytes, arrives, and what is missing is repeated at once: in segments of 1150 bytes, all in one train, which
-    fits through a and r as it is. Where nothing arrives, and where there was one segment only, a timer repeats a single one.
-    """
-    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
-    net.route("a", "default via 10.1.0.1 dev eth0").route("b", "default via 10.2.0.1 dev eth0")
-    for name, local, inner, mtu in (("a", "10.1.0.2", "10.9.0.1", 1450), ("b", "10.2.0.2", "10.9.0.2", 1400)):
-        net.vxlan(name, "vx", 7, local, mtu=mtu).address(name, "vx", f"{inner}/24")
-    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("b", "tcp", 80).builder["a"].change_link("eth0", mtu=1200)
-    net.builder["r"].change_link("left", mtu=1000)
-    if last_is_lost:
-        net.chain("b", "input", (Match(Payload("ip", "length"), 132), DROP))
-    assert str(net.trace("a", "10.9.0.2", "tcp", size=size, answer_size=100).outcome) == outcome
-
-
-@pytest.mark.parametrize(("device", "outcome"), [("port", "a reply from 10.9.0.2"), ("br", "silence after the handshake")])
-def test_a_bridge_that_sends_a_train_in_a_tunnel_takes_it_apart(net: Any, device: str, outcome: str) -> None:
-    """r takes a train whatever its length, but no single segment that is longer than 1200 bytes."""
-    net.node("a").router("r").node("b").wire("a:port", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
-    if device == "br":
-        net.bridge("a", "br", "port")
-    net.address("a", device, "10.1.0.2/24").route("a", f"default via 10.1.0.1 dev {device}").route("b", "default via 10.2.0.1 dev eth0")
-    for name, local, inner in (("a", "10.1.0.2", "10.9.0.1"), ("b", "10.2.0.2", "10.9.0.2")):
-        net.vxlan(name, "vx", 7, local, mtu=1400).address(name, "vx", f"{inner}/24")
-    for name, other, far, inner in (("a", "b", "10.2.0.2", "10.9.0.2"), ("b", "a", "10.1.0.2", "10.9.0.1")):
-        net.neighbour(name, "vx", inner, net.mac_of(other, "vx")).fdb(name, "vx", net.mac_of(other, "vx"), far)
-    net.listen("b", "tcp", 80).builder["r"].change_link("left", mtu=1200)
-    assert str(net.trace("a", "10.9.0.2", "tcp", size=1500, answer_size=100).outcome) == outcome
 
 
 def test_the_last_segment_of_a_question_finds_out_that_the_server_has_closed(net: Any) -> None:
@@ -403,22 +271,6 @@ def test_of_a_question_that_had_to_be_repeated_an_echo_has_only_the_first_segmen
     assert next(traced.packet.size for traced in traces if traced.purpose == "answer") == 1500
 
 
-def test_whether_the_way_to_the_old_vtep_of_a_mac_that_moved_is_still_kept_is_not_known(net: Any) -> None:
-    net.node("a").router("r").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").route("a", "default via 10.1.0.1 dev eth0")
-    net.vxlan("a", "vx", 7, "10.1.0.2", learning=True).address("a", "vx", "10.9.0.1/24")
-    mac = "02:00:00:00:09:02"
-    net.neighbour("a", "vx", "10.9.0.2", mac)
-
-    def moved(first: str, then: str, **flow: int) -> str:
-        memory = net.trace("a", "10.9.0.2", memory=Memory(vxlan_fdb={("a", "vx", mac): IPv4Address(first)}), **flow).memory
-        memory.vxlan_fdb["a", "vx", mac] = IPv4Address(then)
-        return str(net.trace("a", "10.9.0.2", memory=memory).outcome.why)
-
-    assert "the VTEP of a learned MAC has moved" in moved("10.1.0.1", "10.2.0.2")
-    assert "moved" not in moved("10.3.0.3", "10.2.0.2")  # the same way out
-    assert "moved" not in moved("10.1.0.1", "10.2.0.2", mark=1)  # nothing is kept of a marked packet's way
-
-
 def test_where_what_was_noticed_fits_two_worlds_the_next_question_is_asked_in_both(net: Any) -> None:
     """Whichever router took the datagram remembers it, and only that one lets anything back."""
     net.node("a").router("r").router("q").node("b")
@@ -453,19 +305,6 @@ def test_whoever_sends_to_no_address_at_all_means_himself(row: Any) -> None:
 def test_other_addresses_that_begin_with_zero_are_like_any_others(row: Any) -> None:
     """Since Linux 5.3 only 0.0.0.0 itself is no address (`ipv4_is_zeronet`)."""
     assert str(row.trace("a", "0.0.0.5").outcome) == "error: net unreachable from 10.1.0.1"
-
-
-def test_it_may_have_lost_it_as_well_where_another_router_than_the_one_that_translated_it_cuts_it(net: Any) -> None:
-    net.node("a").router("r").router("q").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24")
-    net.wire("r:right 10.2.0.1/24", "q:left 10.2.0.2/24").wire("q:right 10.3.0.1/24", "b:eth0 10.3.0.2/24", mtu=1000)
-    net.route("a", "default via 10.1.0.1 dev eth0").route("r", "default via 10.2.0.2 dev right").route("q", "default via 10.2.0.1 dev left")
-    net.route("b", "default via 10.3.0.1 dev eth0").vxlan("a", "vx", 7, "10.1.0.2").vxlan("b", "vx", 7, "10.3.0.2")
-    net.address("a", "vx", "10.9.0.1/24").address("b", "vx", "10.9.0.2/24").neighbour("a", "vx", "10.9.0.2", net.mac_of("b", "vx"))
-    net.fdb("a", "vx", net.mac_of("b", "vx"), "10.3.0.2").listen("b", "udp", 80, behaviour="sink")
-    assert net.trace("a", "10.9.0.2", "udp", size=1200).seen is not None
-    net.chain("r", "postrouting", Nat("masquerade"), type="nat", priority=100)
-    assert net.trace("a", "10.9.0.2", "udp", size=500).seen is not None
-    assert "translated and then cut, wrapped again or sent by a bridge" in net.trace("a", "10.9.0.2", "udp", size=1200).outcome.why
 
 
 def narrow_behind(row: Any) -> Any:
