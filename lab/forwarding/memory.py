@@ -34,7 +34,10 @@ class Memory:
     vxlan_sent: dict[tuple[str, str, str], Address] = field(default_factory=dict)
     """Namespace, VXLAN device, inner MAC: the remote VTEP a learned entry first sent to, whose way the kernel keeps with the entry."""
     path_mtu: dict[tuple[str, int, int, Exit], int] = field(default_factory=dict)
-    """Namespace, destination, table and next hop: bytes. The kernel keeps it with the next hop, so another table forgets it."""
+    """Namespace, destination, table and next hop: bytes. The kernel keeps it with the next hop, so another table forgets it.
+
+    A nexthop object is in no table, which is 0 here.
+    """
     mtus: dict[tuple[str, int], frozenset[int]] = field(default_factory=dict)
     """Namespace and number of a nexthop object: the MTUs, 0 for none, of the routes by it that were in use, one of which it keeps."""
     lots: dict[Lot, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.forwarding.choice import Chooser
 from lab.forwarding.client import Client
@@ -55,8 +55,7 @@ class World:
         """Return the MTU of a way, a learned path MTU included."""
         if route is not None and _remembers_nothing(route):
             return otherwise
-        table = 0 if route is None else route.table
-        return min(otherwise, self.memory.path_mtu.get((node.name, int(destination), table, way), otherwise))
+        return min(otherwise, self.memory.path_mtu.get((node.name, int(destination), *_kept_with(route, way)), otherwise))
 
     def demand_known_mtu(self, packet: Packet) -> None:
         """Raise Undecided for a packet that may meet a path MTU which a conversation the model could not follow has left."""
@@ -97,8 +96,7 @@ class World:
         # Whoever reports, and whatever is reported about, this lookup knows no ports (`__build_flow_key` in net/ipv4/route.c).
         answer = self._answer(node, packet._replace(source_port=0, destination_port=0), None)
         for way in answer.exits:
-            table = 0 if answer.route is None else answer.route.table
-            self.memory.path_mtu[node.name, int(packet.destination), table, way] = mtu
+            self.memory.path_mtu[node.name, int(packet.destination), *_kept_with(answer.route, way)] = mtu
 
     def _answer(self, node: Node, packet: Packet, device: str | None) -> Lookup:
         key = packet.key if packet.icmp is None else FlowKey(int(packet.source), int(packet.destination), packet.protocol, 0, 0)
@@ -111,6 +109,13 @@ class World:
             return ANY_SIZE
         way, route = answer.exits[0], answer.route
         return self.path_mtu(node, destination, route, way, self.route_mtu(node, route, way.device, size))
+
+
+def _kept_with(route: Route | None, way: Exit) -> tuple[int, Exit]:
+    """Return the table and next hop that remember a path MTU; a nexthop object does so for routes of all tables (`nhc_exceptions`)."""
+    if route is not None and route.nexthop is not None:
+        return 0, replace(way, weight=1)
+    return 0 if route is None else route.table, way
 
 
 def _remembers_nothing(route: Route) -> bool:

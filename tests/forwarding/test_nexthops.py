@@ -77,6 +77,17 @@ def test_so_they_may_after_what_the_model_could_not_follow(fork: Any) -> None:
     assert fork.trace("a", "10.9.0.9", size=901, memory=known).outcome.kind == "unknown"
 
 
+@pytest.mark.parametrize("number", [1, 3], ids=["the object itself", "a group with it"])
+def test_a_path_mtu_is_known_to_all_routes_that_share_the_object(fork: Any, number: int) -> None:
+    """It is kept with the object; routes that name a next hop of their own learn it each by itself (`nhc_exceptions`)."""
+    fork.down("right", "in").builder["left"].change_link("out", mtu=1000)
+    fork.rule("a", "100: fwmark 1 lookup 7").route("a", "10.9.0.0/16 nhid 1", f"10.9.0.0/16 nhid {number} table 7")
+    fork.rule("a", "101: fwmark 2 lookup 8").route("a", "10.9.0.0/16 via 10.1.0.1 dev l table 8")
+    known = fork.trace("a", "10.9.0.9", size=1400, df=True).memory
+    told = [fork.trace("a", "10.9.0.9", size=1400, df=True, mark=mark, memory=known).outcome for mark in (0, 1, 2)]
+    assert [outcome.errno for outcome in told] == ["EMSGSIZE", "EMSGSIZE", None]
+
+
 def test_a_member_over_a_device_without_carrier_is_gone(fork: Any) -> None:
     fork.route("a", "10.9.0.0/16 nhid 3", "default nhid 1").down("left", "in")
     assert [way.device for way in look(fork, "a", "10.9.0.9").exits] == ["r"]
