@@ -67,6 +67,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "grade": cause.grade.name.lower(),
         "evidence": [{"grade": piece.grade.name.lower(), "text": piece.text} for piece in cause.evidence],
         "unread": cause.unread,
+        "next": cause.next,
     }
 
 

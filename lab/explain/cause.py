@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from lab.explain.deaths import Death, death_of, last_destination
+from lab.explain.death import Death, last_destination
 from lab.explain.evidence import Testimony, about, unread_log
 from lab.explain.explanation import Cause, Evidence, Explanation, Responsible
+from lab.explain.faults import death_of, first_lost, met
 from lab.explain.kept import explain_kept
 from lab.explain.names import explain_name
 from lab.explain.objects import responsible
@@ -23,7 +24,7 @@ from lab.explain.sender import senders_view
 from lab.explain.strays import explain_stray
 from lab.explain.translation import changed_sources, never_masqueraded, spared_source, unmasqueraded
 from lab.explain.turns import another_way, turns_of
-from lab.forwarding import Conversation, Dropped, Network, Reason, Trace, trace
+from lab.forwarding import Conversation, Dropped, Network, Reason, trace
 from lab.forwarding.packet import Address
 from lab.forwarding.results import Purpose, Stage, Unknown
 from lab.probe import Loss, Outcome, TcpRequest, UdpRequest
@@ -60,14 +61,16 @@ def explain(
     predicted = trace(network, flow) if conversation is None else conversation
     world = _likeliest(predicted, outcome)
     doubts = tuple(_doubts(world, outcome))
-    lost = _lost(world)
+    lost = first_lost(world)
     if lost is None or expected_result(world) not in (None, outcome.result):
         return _by_chance(network, world, outcome, doubts) or _from_what_was_seen(outcome, doubts)
     turns = turns_of(network, flow, lost)
-    death = death_of(network, lost)
-    verdict = lost.verdict
+    end = met(network, flow, lost)
+    death, verdict = end.death, lost.verdict
     assert isinstance(verdict, Dropped)
     astray = next((turn.responsible for turn in turns if turn.missed), None)
+    if astray is not None and end.then is not None and astray.subject == end.then.subject:  # told as what comes next
+        turns, astray = tuple(turn for turn in turns if not turn.missed), None
     needed = None
     if lost is not world.request and verdict.reason in _NOWHERE:  # an answer goes to whom the request seemed to come from
         changed = changed_sources(network, world.request)
@@ -101,6 +104,7 @@ def explain(
         tuple(about(network, outcome, lost, testimony)),
         death.object if astray is not None else death.by,
         unread_log(network, lost, testimony),
+        end.next if astray is None else None,
     )
     objects = [turn.responsible for turn in turns if turn.responsible is not None] + ([death.object] if death.object else [])
     return Explanation(
@@ -139,11 +143,6 @@ def _untold(network: Network, conversation: Conversation, verdict: Dropped) -> D
 def _likeliest(predicted: Conversation, outcome: Outcome) -> Conversation:
     """Return, of the worlds that chance leaves possible, the first that ends as the probe did."""
     return next((world for world in predicted.worlds if expected_result(world) == outcome.result), predicted)
-
-
-def _lost(conversation: Conversation) -> Trace | None:
-    """Return the packet whose death ended the conversation: the first that died, errors about others aside."""
-    return next((found for found in conversation.traces if isinstance(found.verdict, Dropped) and found.purpose != "error"), None)
 
 
 def _by_chance(network: Network, conversation: Conversation, outcome: Outcome, doubts: tuple[str, ...]) -> Explanation | None:

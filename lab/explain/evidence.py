@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Final
 
-from lab.explain.deaths import last_hop
+from lab.explain.death import last_hop
 from lab.explain.explanation import Evidence
 from lab.explain.objects import chain_of
 from lab.forwarding import Dropped, Network, Packet, Reason, Trace

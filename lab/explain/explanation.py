@@ -82,6 +82,8 @@ class Cause:
     """What decided at the place itself, where the packet should never have come there."""
     unread: str | None = None
     """What would have told of it and could not be read."""
+    next: str | None = None
+    """What the packet would meet if that were repaired, where the network has another fault on its way."""
 
     @property
     def place(self) -> str:
@@ -131,6 +133,7 @@ class Explanation:
         if self.cause is not None:
             yield self._end(self.cause)
             yield from _origin(self.cause.responsible)
+            yield from (f"next: {text}" for text in (self.cause.next,) if text is not None)
         yield from (f"cure: {text}" for text in self.remedies[:1])
         yield from (f"but {text}" for text in self.doubts)
 
@@ -157,6 +160,7 @@ class Explanation:
             if self.cause.unread is not None:
                 yield f"  not read: {self.cause.unread}"
             yield from _origin(self.cause.responsible)
+            yield from (f"next: {text}" for text in (self.cause.next,) if text is not None)
         yield from (f"sender: {text}" for text in self.sender)
         yield from (f"cure: {text}" for text in self.remedies)
         yield from (f"but {text}" for text in self.doubts)

@@ -10,9 +10,10 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from lab.explain.deaths import Death, death_of
+from lab.explain.death import Death
 from lab.explain.evidence import Testimony, about
 from lab.explain.explanation import Cause, Explanation, Responsible
+from lab.explain.faults import death_of
 from lab.forwarding import Conversation, Dropped, Flow, Network, Trace, trace
 from lab.forwarding.packet import Address
 from lab.probe import HttpRequest, Outcome

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Final
 
+from lab.explain.down import gone_with, link_behind
 from lab.explain.explanation import Responsible, Turn
 from lab.explain.objects import missing, responsible
 from lab.explain.ranges import overlay_range
@@ -70,12 +71,12 @@ def _astray(network: Network, flow: Flow, found: Trace) -> Turn | None:
         return None
     destination = _destination(step)
     near = _nearest(step, destination, overlay or _own_range(network.state, destination))
-    down = next((link for link in network.state[hop.namespace].links if not link.up and link.name != "lo"), None)
+    down = link_behind(network, hop.namespace, destination)
     if near is None and down is not None:
         text = f"no route covers {destination} but {describe_route(default)}: {down.name} is down, and with it went its routes"
         return Turn(hop.namespace, step.stage, text, responsible(network, hop.namespace, down), missed=True)
     if near is None:
-        text = f"no route covers {destination} but {describe_route(default)}"
+        text = f"no route covers {destination} but {describe_route(default)}{gone_with(network, hop.namespace)}"
         return Turn(hop.namespace, step.stage, text, missing(hop.namespace, "route", f"to {destination}"), missed=True)
     bits = near.destination.prefixlen - _common_bits(near, destination)
     text = (

@@ -31,6 +31,7 @@ def explanation_of(found: Explanation, sources: Sources) -> model.Explanation:
             decided_by=_entry(cause.decided_by, sources),
             entry=_entry(cause.responsible, sources),
             needed=cause.needed or "",
+            next=sources.text(cause.next or ""),
             evidence=tuple(model.Evidence(grade=one.grade.name.lower().replace("_", " "), text=one.text) for one in cause.evidence),
         ),
         sender=found.sender,

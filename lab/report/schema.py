@@ -23,7 +23,7 @@ class Differing:
     """A place of two reports where they say different things."""
 
     path: str
-    """``phases[0].probes``."""
+    """``phases[0].title``."""
     first: object
     second: object
 

@@ -56,7 +56,7 @@ class Phase(Part):
     """One line for people."""
     duration_ms: VaryingFloat
     """How long it took."""
-    probes: int
+    probes: VaryingInt
     """How many probes were sent, those of the comparison included."""
     steps: tuple[Step, ...]
     """The phase itself, then its further steps."""
@@ -182,7 +182,7 @@ class Verdict(Part):
     """How many do not."""
     undecided: int
     """How many could not be decided."""
-    probes: int
+    probes: VaryingInt
     """How many probes were sent."""
 
 

@@ -48,6 +48,8 @@ class Cause(Part):
     """The object to look at first: what decided, or what should have and does not cover this packet."""
     needed: str = ""
     """What would have had to be there."""
+    next: str = ""
+    """What the packet would meet if that were repaired, where the network has another fault on its way."""
     evidence: tuple[Evidence, ...] = ()
     """What the claim rests on."""
 
