@@ -19,6 +19,7 @@ from lab.forwarding.hooks import Filtering
 from lab.forwarding.packet import PROTOCOL_NAMES, UDP, Address
 from lab.forwarding.routing import InputRoute
 from lab.forwarding.rpfilter import ReversePath
+from lab.forwarding.tunnel import Decapsulation, Encapsulation
 from lab.state import Link, Neighbour, Route, Vxlan
 from lab.state.nft import Mangle, NftRule, Payload
 from lab.state.provenance import UNKNOWN
@@ -194,7 +195,18 @@ def _too_long(network: Network, found: Trace, verdict: Dropped, thing: Responsib
         peer = network.peer(network.node(verdict.namespace).links[verdict.device or ""])
         if peer is not None:
             thing = responsible(network, peer[0].name, verdict.subject)
-    return Death(verdict.text or verdict.reason.text, thing, f"an MTU of {size}, or a packet that may be fragmented")
+    text, wrapped = verdict.text or verdict.reason.text, _wrapped(found)
+    if wrapped is not None and wrapped.outer.version == 6:
+        link = network.state[verdict.namespace].link(verdict.device or "")
+        room = "" if link is None else f" of {link.mtu - wrapped.outer.size + wrapped.frame.size}"
+        return Death(text, thing, f"an MTU of {wrapped.outer.size}, or a smaller one{room} on {wrapped.link.name}")
+    return Death(text, thing, f"an MTU of {size}, or a packet that may be fragmented")
+
+
+def _wrapped(found: Trace) -> Encapsulation | None:
+    """Return how a packet was wrapped that died in a tunnel."""
+    last = next((s.decision for _, s in reversed(list(found.steps)) if isinstance(s.decision, Encapsulation | Decapsulation)), None)
+    return last if isinstance(last, Encapsulation) else None
 
 
 def _other_host(network: Network, found: Trace, verdict: Dropped) -> Death:

@@ -29,6 +29,7 @@ SILENT: Final = {
     Reason.TOO_LONG_FOR_PEER: "the device at the other end throws it away, and nobody is told",
     Reason.TOO_LONG_FOR_BRIDGE: "a bridge says nothing about frames that are too long",
     Reason.NO_FDB_ENTRY: "a VXLAN device says nothing about a MAC it has no entry for",
+    Reason.NO_CHECK_SUM: "a datagram of IPv6 without check sum is thrown away",
     Reason.UNKNOWN_VNI: "a VXLAN packet nobody expects is thrown away",
     Reason.IGNORED_ECHO: "icmp_echo_ignore_all means silence",
 }

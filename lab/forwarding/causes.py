@@ -56,6 +56,7 @@ class Reason(Enum):
     TOO_LONG_FOR_BRIDGE = Facts("the frame is longer than the bridge port's MTU", "NOT_SPECIFIED")
     NO_FDB_ENTRY = Facts("the VXLAN device has no entry for this MAC", "NO_TX_TARGET")
     TUNNEL_NO_ROUTE = Facts("no way to the remote VTEP", "NOT_SPECIFIED")
+    NO_CHECK_SUM = Facts("a datagram without check sum, which VXLAN over IPv6 takes only if told", "UDP_CSUM", "Udp6InCsumErrors")
     UNKNOWN_VNI = Facts("no VXLAN device with this VNI and port", "VXLAN_VNI_NOT_FOUND")
     OWN_FRAME = Facts("the VXLAN device's own frame came back", "LOCAL_MAC")
     CLOSED_PORT = Facts("nothing listens on this port", "NO_SOCKET")

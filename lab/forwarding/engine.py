@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab.forwarding.ip import send, send_outer
+from lab.forwarding.ip import send
 from lab.forwarding.ip6 import send6
 from lab.forwarding.journey import Arrive, Journey, Receive, Send, Sending, SendOuter, Transmit, TurnBack
 from lab.forwarding.link import arrive, take_again, transmit, turn_back
+from lab.forwarding.outer import send_outer
 from lab.forwarding.results import Trace
 from lab.forwarding.world import World
 

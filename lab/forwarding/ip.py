@@ -5,7 +5,6 @@ The order of everything is that of net/ipv4/ip_input.c, ip_forward.c and ip_outp
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 from lab.forwarding.addresses import on_link
@@ -14,9 +13,10 @@ from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Exit
 from lab.forwarding.hooks import pass_hook, waits_alone
 from lab.forwarding.icmp import error_about
-from lab.forwarding.journey import ANY, Journey, Send, Sending, SendOuter, Transmit, TurnBack, Visit
+from lab.forwarding.journey import ANY, Journey, Send, Sending, Transmit, TurnBack, Visit
 from lab.forwarding.local import deliver
 from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.offloads import as_device_sends, demand_good_check_sum
 from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     FRAGMENTATION_NEEDED,
@@ -29,13 +29,12 @@ from lab.forwarding.packet import (
     Frame,
     Packet,
     TcpFlags,
-    Tunnel,
 )
 from lab.forwarding.results import Plain, Stage
 from lab.forwarding.routing import InputRoute, OutputRoute, route_input, route_output
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import length_to_fit
-from lab.state import Bridge, Vxlan
+from lab.state import Bridge
 
 _NOBODY = IPv4Address("192.0.0.8")
 """The source of an ICMP error of a host that has no address at all (RFC 7600; INADDR_DUMMY)."""
@@ -180,7 +179,7 @@ def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, ar
             text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and DF is set"
             journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, _link(visit, way.device), text)
             return
-        _demand_good_check_sum(t)
+        demand_good_check_sum(t)
         before = t.packet
         t.packet = before._replace(fragment=min(mtu, before.length), checked=False)
         visit.note(Stage.FRAGMENTATION, Plain(f"cut into fragments of at most {mtu} bytes"), way.device, before, t.packet)
@@ -195,38 +194,9 @@ def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, ar
         subject = resolution.subject or _link(visit, way.device)
         journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
         return
-    if t.packet.tunnel is not None and _knows_no_tunnels(visit, way.device):
-        t.packet = _without_offloads(t, t.packet.tunnel)
+    t.packet = as_device_sends(visit, t, way.device)
     frame = Frame(visit.node.mac(way.device), resolution.mac, t.packet)
     journey.add(Transmit(visit, way.device, frame, t.packet.mark))
-
-
-def _knows_no_tunnels(visit: Visit, device: str) -> bool:
-    """Whether a device has no `hw_enc_features`, so that nothing about what a tunnel packet bears can be left to somebody behind it."""
-    link = visit.node.links.get(device)
-    return link is not None and isinstance(link.kind, Vxlan | Bridge)
-
-
-def _without_offloads(t: Transit, tunnel: Tunnel) -> Packet:
-    """Work the inner check sum of a tunnel packet out, and take the segments in it apart (`validate_xmit_skb` in net/core/dev.c)."""
-    inner = tunnel.frame.payload
-    if not isinstance(inner, Packet):
-        return t.packet
-    _demand_good_check_sum(t)
-    if not t.packet.train:
-        return t.packet
-    single = tunnel.frame._replace(payload=inner._replace(train=False))
-    return t.packet._replace(train=False, tunnel=replace(tunnel, frame=single))
-
-
-def _demand_good_check_sum(t: Transit) -> None:
-    """Raise Undecided for a translated tunnel packet. Its check sum, put off until the inner one is known, is spoilt by the translation.
-
-    A veth does not look; but fragments are checked, and so is what comes out of another tunnel or a bridge (UdpInCsumErrors moves there).
-    """
-    if t.packet.tunnel is not None and t.packet.tunnel.translated:
-        why = "whether a tunnel packet that was translated and then cut, wrapped again or sent by a bridge keeps a good check sum"
-        raise Undecided(f"{why} is not modelled")
 
 
 def _next_hop(packet: Packet, way: Exit) -> int:
@@ -283,16 +253,6 @@ def _ration(visit: Visit, packet: Packet, way: Exit) -> None:
         return
     text = f"icmp_ratelimit={settings.icmp_ratelimit}: {packet.destination} is sent one such error in that many ms, after the first six"
     visit.note(Stage.RATE_LIMIT, Plain(text), way.device)
-
-
-def send_outer(journey: Journey, task: SendOuter) -> None:
-    """Send the outer packet of a tunnel; it passes output and postrouting like any packet made here."""
-    visit = task.visit
-    t = Transit(journey.world, visit.node, task.packet, made_here=True, route_mtu=task.mtu, next_hop=int(task.next_hop))
-    via = None if task.next_hop == task.packet.destination else task.next_hop
-    passed = pass_output(journey, visit, t, Exit(task.device, via), task.mtu)
-    if passed is not None:
-        leave(journey, visit, t, *passed, arrived_by=None)
 
 
 def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:

@@ -16,6 +16,7 @@ from lab.forwarding.journey import Journey, Send, Transmit, Visit
 from lab.forwarding.local import deliver
 from lab.forwarding.ndp import hear_advertisement, receive_multicast, resolve6
 from lab.forwarding.netfilter.transit import LinkType, Transit
+from lab.forwarding.offloads import as_device_sends
 from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     ADVERTISEMENT,
@@ -111,7 +112,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     if source.is_link_local:
         raise Undecided("forwarding of a link-local source is not modelled")
     mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
-    if t.packet.length > mtu and not t.packet.train:
+    if t.packet.length > mtu:
         _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, mtu)
         text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and a router does not fragment IPv6"
         journey.drop(visit, Stage.MTU, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
@@ -132,7 +133,13 @@ def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, a
     t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
     if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=way.device, was_local=False, arrived_by=arrived_by):
         return
-    if t.packet.length > mtu and t.made_here and not t.packet.train:
+    if t.packet.length > mtu and t.made_here and t.packet.tunnel is not None:
+        # What was wrapped is not for the tunnel to cut (`skb_scrub_packet` clears ignore_df), and the tunnel itself is told.
+        _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, None, mtu)
+        text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and nobody cuts a tunnel packet of IPv6"
+        journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
+        return
+    if t.packet.length > mtu and t.made_here:
         before = t.packet
         t.packet = before._replace(fragment=min(mtu, before.length))
         visit.note(Stage.FRAGMENTATION, Plain(f"cut into fragments of at most {mtu} bytes"), way.device, before, t.packet)
@@ -148,6 +155,7 @@ def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, a
         subject = resolution.subject or visit.node.links.get(way.device)
         journey.drop(visit, Stage.NEIGHBOUR, way.device, NOT_ANSWERED, subject, resolution.sentence)
         return
+    t.packet = as_device_sends(visit, t, way.device)
     journey.add(Transmit(visit, way.device, Frame(visit.node.mac(way.device), resolution.mac, t.packet), t.packet.mark))
 
 

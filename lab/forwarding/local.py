@@ -39,7 +39,7 @@ def deliver(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
         return
     if packet.protocol in (ICMP, ICMPV6):
         _icmp(journey, visit, device, t)
-    elif packet.protocol == UDP and packet.destination_port in node.vxlan_ports:
+    elif packet.protocol == UDP and (packet.version, packet.destination_port) in node.vxlan_ports:
         _unwrap(journey, visit, device, t)
     elif packet.protocol in (TCP, UDP):
         _socket(journey, visit, device, t)
@@ -110,9 +110,13 @@ def _unwrap(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
     if packet.tunnel is None:
         journey.drop(visit, Stage.DECAPSULATION, device, Reason.UNKNOWN_VNI, None, "this is no VXLAN packet")
         return
-    link = node.vxlan_devices.get((packet.destination_port, packet.tunnel.vni))
+    link = node.vxlan_devices.get((packet.version, packet.destination_port, packet.tunnel.vni))
+    if packet.tunnel.unchecked and node.vxlan_ports[packet.version, packet.destination_port]:
+        text = f"the datagram has no check sum, and what listens on port {packet.destination_port} demands one (udp6zerocsumrx is off)"
+        journey.drop(visit, Stage.DECAPSULATION, device, Reason.NO_CHECK_SUM, link, text)
+        return
     if link is None:
-        text = f"no VXLAN device has VNI {packet.tunnel.vni} on port {packet.destination_port}"
+        text = f"no VXLAN device over IPv{packet.version} has VNI {packet.tunnel.vni} on port {packet.destination_port}"
         journey.drop(visit, Stage.DECAPSULATION, device, Reason.UNKNOWN_VNI, None, text)
         return
     frame = packet.tunnel.frame

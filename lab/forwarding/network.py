@@ -230,7 +230,10 @@ class Node:
 
     @cached_property
     def vxlan_fdb(self) -> dict[tuple[str, str], tuple[FdbEntry, ...]]:
-        """Entries of VXLAN devices by device and MAC; the default destination (`remote`) counts as an all-zero entry."""
+        """Entries of VXLAN devices by device and MAC; the default destination (`remote`) counts as an all-zero entry.
+
+        It alone is bound to the lower device (`remote_ifindex`); other entries are bound to what they name, or to none.
+        """
         found: dict[tuple[str, str], tuple[FdbEntry, ...]] = {}
         for entry in self.namespace.fdb:
             if not entry.master and entry.destination is not None:
@@ -240,7 +243,7 @@ class Node:
             if isinstance(link.kind, Vxlan) and link.kind.remote is not None:
                 key = (link.name, ZERO_MAC)
                 if all(entry.destination != link.kind.remote for entry in found.get(key, ())):
-                    default = FdbEntry(link.name, ZERO_MAC, link.kind.remote, provenance=link.provenance)
+                    default = FdbEntry(link.name, ZERO_MAC, link.kind.remote, via=link.kind.device, provenance=link.provenance)
                     found[key] = (default, *found.get(key, ()))
         return found
 
@@ -262,14 +265,16 @@ class Node:
         return compile_ruleset(self.namespace.tables)
 
     @cached_property
-    def vxlan_devices(self) -> dict[tuple[int, int], Link]:
-        """VXLAN devices that are up, by UDP port and VNI."""
-        return {(link.kind.port, link.kind.vni): link for link in self.namespace.links if isinstance(link.kind, Vxlan) and link.up}
+    def vxlan_devices(self) -> dict[tuple[int, int, int], Link]:
+        """VXLAN devices that are up, by version of the outer packets, UDP port and VNI."""
+        tunnels = ((link, link.kind) for link in self.namespace.links if isinstance(link.kind, Vxlan) and link.up)
+        return {(kind.version, kind.port, kind.vni): link for link, kind in tunnels}
 
     @cached_property
-    def vxlan_ports(self) -> frozenset[int]:
-        """UDP ports the kernel itself listens on."""
-        return frozenset(port for port, _ in self.vxlan_devices)
+    def vxlan_ports(self) -> dict[tuple[int, int], bool]:
+        """UDP ports the kernel itself listens on, by version; and whether it demands a check sum of datagrams there."""
+        tunnels = (link.kind for link in self.vxlan_devices.values() if isinstance(link.kind, Vxlan))
+        return {(kind.version, kind.port): kind.version == 6 and kind.udp_checksum for kind in tunnels}
 
     def listener(self, protocol: int, address: Address, port: int) -> Listener | Program | None:
         """Return who listens there: a bound address goes before any address."""

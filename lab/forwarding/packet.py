@@ -25,8 +25,6 @@ IP_HEADER, UDP_HEADER, TCP_HEADER, ICMP_HEADER, ETHERNET_HEADER, VXLAN_HEADER = 
 """Bytes. Ethernet is counted without its check sum, as the kernel does."""
 IPV6_HEADER = 40
 ARP_SIZE = 28
-VXLAN_OVERHEAD = IP_HEADER + UDP_HEADER + VXLAN_HEADER + ETHERNET_HEADER
-"""What VXLAN over IPv4 adds to an inner IP packet: 50 bytes (RFC 7348, section 5)."""
 DEFAULT_HOP_LIMIT = 64
 """Of IPv6 packets made here (IPV6_DEFAULT_HOPLIMIT)."""
 ICMP_ERROR_LIMIT = 576
@@ -219,6 +217,8 @@ class Tunnel:
 
     vni: int
     frame: Frame
+    unchecked: bool = False
+    """The datagram has no check sum."""
     translated: bool = False
     """Some namespace on the way has rewritten the outer packet."""
 

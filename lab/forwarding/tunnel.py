@@ -2,25 +2,24 @@
 
 After `vxlan_xmit` and `vxlan_xmit_one` in drivers/net/vxlan/vxlan_core.c. A frame whose MAC has no entry goes to every
 default destination; where there is none it is dropped, and nobody is told. The outer packet inherits the mark, so rules in
-the same namespace can route it by what the inner one was.
+the same namespace can route it by what the inner one was. A device sends over one version of IP; over IPv6 its packets are
+20 bytes longer, and those too long for the way are dropped where over IPv4 they are cut.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from lab.forwarding.causes import Reason
 from lab.forwarding.journey import Journey, Receive, SendOuter, Transmit, Visit
 from lab.forwarding.network import Node
 from lab.forwarding.packet import (
-    ETHERNET_HEADER,
-    IP_HEADER,
+    DEFAULT_HOP_LIMIT,
+    LEAST_MTU_V6,
+    LEAST_PATH_MTU,
     TCP,
     UDP,
-    UDP_HEADER,
-    VXLAN_HEADER,
-    VXLAN_OVERHEAD,
     ZERO_MAC,
     Address,
     Arp,
@@ -30,6 +29,7 @@ from lab.forwarding.packet import (
 )
 from lab.forwarding.results import Detail, Plain, Stage
 from lab.forwarding.routing import OutputRoute, route_output
+from lab.forwarding.routing6 import route_output6
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import World
 from lab.state import FdbEntry, Link, Vxlan
@@ -102,21 +102,21 @@ def encapsulate(journey: Journey, task: Transmit) -> None:
         journey.drop(visit, Stage.ENCAPSULATION, link.name, Reason.NO_FDB_ENTRY, link, text)
         return
     for remote, entry in targets:
-        inner = task.frame.size
+        four = kind.version == 4
         outer = Packet(
-            kind.local if isinstance(kind.local, IPv4Address) else IPv4Address(0),
+            kind.local or (IPv4Address(0) if four else IPv6Address(0)),
             remote,
             UDP,
-            ttl=kind.ttl or node.settings.default_ttl,
-            df=kind.df,
-            size=inner + ETHERNET_HEADER + VXLAN_HEADER + UDP_HEADER + IP_HEADER,
+            ttl=kind.ttl or (node.settings.default_ttl if four else DEFAULT_HOP_LIMIT),
+            df=kind.df and four,
+            size=task.frame.size + kind.overhead,
             source_port=_source_port(world, task.frame),
             destination_port=(entry.port if entry is not None and entry.port else kind.port),
-            tunnel=Tunnel((entry.vni if entry is not None and entry.vni else kind.vni), task.frame),
+            tunnel=Tunnel((entry.vni if entry is not None and entry.vni else kind.vni), task.frame, not (four or kind.udp_checksum)),
             mark=task.mark,
             train=isinstance(task.frame.payload, Packet) and task.frame.payload.train,
         )
-        _send(journey, visit, link, outer, entry, len(targets), entry.via if entry is not None else None)
+        _send(journey, visit, link, kind, outer, entry, len(targets))
 
 
 def _source_port(world: World, frame: Frame) -> int:
@@ -142,16 +142,29 @@ def _targets(world: World, node: Node, link: Link, mac: str) -> list[tuple[Addre
     return [(entry.destination, entry) for entry in stated if entry.destination is not None]
 
 
-def _send(journey: Journey, visit: Visit, link: Link, outer: Packet, entry: FdbEntry | None, copies: int, via: str | None) -> None:
-    """Find the outer packet's way (`udp_tunnel_dst_lookup`) and send it; without a way it is dropped in silence."""
-    node, world = visit.node, journey.world
-    kind = link.kind
-    assert isinstance(kind, Vxlan)
-    if outer.version == 6:
-        raise Undecided("VXLAN over IPv6 is not modelled", link)
-    if int(outer.destination) >> 28 == 0xE:
+def _way_of(world: World, node: Node, link: Link, outer: Packet, via: str | None) -> OutputRoute:
+    """Find the way of an outer packet, `via` a device or any (`udp_tunnel_dst_lookup`, `udp_tunnel6_dst_lookup`).
+
+    Over IPv6 the device's own address need not be there, and where it states one the device is no demand (`ip6_route_output_flags`).
+    """
+    if outer.destination.is_multicast:
         raise Undecided("a VXLAN group address needs multicast, which is not modelled", link)
-    way = route_output(world, node, outer, device=via or kind.device)
+    if outer.version == 4:
+        return route_output(world, node, outer, device=via)
+    if any(end.is_link_local for end in (outer.source, outer.destination)):
+        raise Undecided("VXLAN between link-local addresses is not modelled", link)
+    if via is None or outer.source.is_unspecified:
+        return route_output6(world, node, outer, device=via, any_source=True)
+    if any(rule.oif is not None for rule in node.fib6.rules):
+        raise Undecided(f"rules that ask for the device a tunnel over IPv6 prefers, {via}, are not modelled", link)
+    return route_output6(world, node, outer, any_source=True)
+
+
+def _send(journey: Journey, visit: Visit, link: Link, kind: Vxlan, outer: Packet, entry: FdbEntry | None, copies: int) -> None:
+    """Send an outer packet on its way; without one it is dropped in silence."""
+    node, world = visit.node, journey.world
+    via = entry.via if entry is not None else None
+    way = _way_of(world, node, link, outer, via)
     if way.errno is not None or way.exit is None or way.lookup is None:
         journey.drop(
             visit,
@@ -177,7 +190,7 @@ def _send(journey: Journey, visit: Visit, link: Link, outer: Packet, entry: FdbE
     world.demand_known_mtu(outer)
     mtu = world.route_mtu(node, way.lookup.route, way.exit.device, outer.size)
     mtu = world.path_mtu(node, outer.destination, way.lookup.route, way.exit, mtu)
-    _tell_inner(world, node, outer, mtu - VXLAN_OVERHEAD)
+    _tell_inner(world, node, link, outer, mtu - kind.overhead)
     journey.add(SendOuter(visit, outer, way.exit.device, way.exit.via or outer.destination, mtu))
 
 
@@ -190,34 +203,43 @@ def _demand_own_way(world: World, node: Node, link: Link, outer: Packet, way: Ou
     first = world.memory.vxlan_sent.setdefault((node.name, link.name, outer.tunnel.frame.destination), outer.destination)
     if first == outer.destination:
         return
-    before = route_output(world, node, outer._replace(destination=first), device=link.kind.device if isinstance(link.kind, Vxlan) else None)
+    before = _way_of(world, node, link, outer._replace(destination=first), None)
     if (before.exit, before.source) != (way.exit, way.source):
         raise Undecided("the VTEP of a learned MAC has moved, and whether the way to the old one is still kept is not modelled", link)
 
 
 def _bypass(journey: Journey, visit: Visit, link: Link, outer: Packet, entry: FdbEntry | None) -> None:
-    """A destination in this very namespace: the frame goes straight to the device there (`vxlan_encap_bypass`)."""
+    """A destination in this very namespace: the frame goes straight to the device there (`encap_bypass_if_local`).
+
+    That one is not found where the entry is bound to a device, as no socket of a tunnel is.
+    """
     node, tunnel = visit.node, outer.tunnel
     assert tunnel is not None
-    there = node.vxlan_devices.get((outer.destination_port, tunnel.vni))
+    there = node.vxlan_devices.get((outer.version, outer.destination_port, tunnel.vni))
     text = f"VTEP {outer.destination} is this namespace itself"
-    if there is None:
-        journey.drop(visit, Stage.ENCAPSULATION, link.name, Reason.UNKNOWN_VNI, entry, f"{text}, and no device has VNI {tunnel.vni}")
+    if there is None or (entry is not None and entry.via is not None):
+        why = f"no device has VNI {tunnel.vni}" if there is None else "it is sought behind a device"
+        journey.drop(visit, Stage.ENCAPSULATION, link.name, Reason.UNKNOWN_VNI, entry, f"{text}, and {why}")
         return
     visit.note(Stage.ENCAPSULATION, Plain(f"{text}: the frame goes straight to {there.name}", entry), link.name)
     if isinstance(there.kind, Vxlan) and there.kind.learning:
-        journey.world.memory.vxlan_fdb[node.name, there.name, tunnel.frame.source] = _LOOPBACK
+        journey.world.memory.vxlan_fdb[node.name, there.name, tunnel.frame.source] = _LOOPBACK[outer.version]
     journey.add(Receive(visit, there.name, tunnel.frame, outer.mark, to_host=True))
 
 
-_LOOPBACK = IPv4Address("127.0.0.1")
+_LOOPBACK: dict[int, Address] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
-def _tell_inner(world: World, node: Node, outer: Packet, room: int) -> None:
-    """A packet too long for the underlay lowers the path MTU of its own way, for the next one (`skb_tunnel_check_pmtu`)."""
+def _tell_inner(world: World, node: Node, link: Link, outer: Packet, room: int) -> None:
+    """A packet too long for the underlay lowers the path MTU of its own way, for the next one (`skb_tunnel_check_pmtu`).
+
+    Of IPv4 no path MTU is taken to be below 552 bytes; of IPv6 one below 1280 is not believed at all (`__ip6_rt_update_pmtu`).
+    """
     tunnel = outer.tunnel
     if tunnel is None or not isinstance(tunnel.frame.payload, Packet) or tunnel.frame.size <= room:
         return
     inner = tunnel.frame.payload
-    if tunnel.frame.source in {node.mac(name) for name in node.links}:
-        world.learn_path_mtu(node, inner, room)
+    if link.master is not None:
+        raise Undecided("what a VXLAN device in a bridge answers to a packet too long for its way is not modelled", link)
+    if tunnel.frame.source in {node.mac(name) for name in node.links} and (inner.version == 4 or room >= LEAST_MTU_V6):
+        world.learn_path_mtu(node, inner, max(room, LEAST_PATH_MTU))

@@ -1,9 +1,9 @@
 """Is anything still under way? In a lab of veth pairs a packet is being worked on, queued at a processor, or waiting for a neighbour.
 
 The receiver's side of a veth pair runs within the sender's system call, unless the queue of received packets of a processor (its
-backlog) grows long; what waits for an answer to an ARP request hangs on an incomplete neighbour entry. Where there is neither, no
-timer is needed to know that a packet nobody heard of so far will not be heard of. What a timer alone brings back (a repetition of
-TCP's, the rest of a fragmented packet that never comes) is not under way in this sense.
+backlog) grows long; what waits for an answer to an ARP request or a solicitation hangs on an incomplete neighbour entry. Where there is
+neither, no timer is needed to know that a packet nobody heard of so far will not be heard of. What a timer alone brings back (a
+repetition of TCP's, the rest of a fragmented packet that never comes) is not under way in this sense.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from typing import Final, Protocol, Self
 from lab.kernel.handles import AF_NETLINK
 from lab.kernel.netlink.channel import NETLINK_ROUTE, Channel
 from lab.kernel.netlink.neighbours import NDMSG
-from lab.kernel.netlink.wire import AF_INET, RTM_GETNEIGH
+from lab.kernel.netlink.wire import RTM_GETNEIGH
 
 _SOFTNET: Final = Path("/proc/net/softnet_stat")
 _BACKLOG: Final = 11
 """Which column holds the length of a processor's backlog (softnet_seq_show in net/core/net-procfs.c)."""
 _NUD_INCOMPLETE: Final = 0x01
-_QUESTION: Final = NDMSG.pack(AF_INET, 0, 0, 0, 0)
+_AF_UNSPEC: Final = 0
+_QUESTION: Final = NDMSG.pack(_AF_UNSPEC, 0, 0, 0, 0)
+"""Asks for the neighbours of both versions of IP."""
 
 
 class Places(Protocol):

@@ -41,6 +41,7 @@ Cause = Literal[
     "too-long-for-bridge",
     "no-fdb-entry",
     "tunnel-no-route",
+    "no-check-sum",
     "unknown-vni",
     "own-frame",
     "closed-port",

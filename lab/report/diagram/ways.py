@@ -11,7 +11,7 @@ from math import ceil
 from typing import Literal
 
 from lab.forwarding import Conversation, Delivered, Dropped, Hop, Packet, Stage, Step
-from lab.forwarding.packet import ICMP, PROTOCOL_NAMES, VXLAN_OVERHEAD
+from lab.forwarding.packet import ICMP, PROTOCOL_NAMES
 from lab.forwarding.tunnel import Decapsulation, Encapsulation
 from lab.forwarding.why import NearMiss, describe_route
 from lab.report.diagram.endings import LEAVING, End, ending
@@ -301,6 +301,12 @@ def near_miss(way: Way, intended: Way, namespace: str) -> NearMiss | None:
     return next(iter((*exact, *found)), None)
 
 
+def _overhead(state: State, stop: Stop) -> int:
+    """The bytes that a tunnel puts around an IP packet; 0 where the stop is none."""
+    link = state[stop.namespace].link(stop.device) if stop.tunnel and stop.device else None
+    return link.kind.overhead if link is not None and isinstance(link.kind, Vxlan) else 0
+
+
 def _narrow(state: State, stops: Sequence[Stop], forward: bool, size: int) -> Iterator[Note]:
     """Yield where a packet of `size` bytes is too long: for a device that takes less than those before, or than its tunnel makes."""
     sizes: list[int | None] = [None]  # of the last device left by, at each depth of encapsulation
@@ -313,12 +319,12 @@ def _narrow(state: State, stops: Sequence[Stop], forward: bool, size: int) -> It
         if link is None:
             continue
         before = sizes[-1]
+        around = _overhead(state, stops[number - 1]) if number else 0
         if before is not None and link.mtu < min(before, size):
             yield Note(stop.namespace, "mtu", f"mtu falls from {before} to {link.mtu} on {shown(link.name)}")
-        elif number and stops[number - 1].tunnel and before is None and len(sizes) > 1 and size + VXLAN_OVERHEAD > link.mtu:
-            yield Note(
-                stop.namespace, "mtu", f"{size} + {VXLAN_OVERHEAD} bytes of VXLAN are more than mtu {link.mtu} of {shown(link.name)}"
-            )
+        elif around and before is None and len(sizes) > 1 and size + around > link.mtu:
+            text = f"{size} + {around} bytes of VXLAN are more than mtu {link.mtu} of {shown(link.name)}"
+            yield Note(stop.namespace, "mtu", text)
         sizes[-1] = link.mtu
         if stop.tunnel:
             sizes.append(None)
