@@ -239,7 +239,7 @@ def _tell_inner(world: World, node: Node, link: Link, outer: Packet, room: int) 
     if tunnel is None or not isinstance(tunnel.frame.payload, Packet) or tunnel.frame.size <= room:
         return
     inner = tunnel.frame.payload
-    if link.master is not None:
+    if link.master is not None and (inner.version == 6 or inner.df):
         raise Undecided("what a VXLAN device in a bridge answers to a packet too long for its way is not modelled", link)
     if tunnel.frame.source in {node.mac(name) for name in node.links} and (inner.version == 4 or room >= LEAST_MTU_V6):
         world.learn_path_mtu(node, inner, max(room, LEAST_PATH_MTU))

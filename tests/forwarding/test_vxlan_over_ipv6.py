@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.explain.deaths import death_of
+from lab.explain.faults import death_of
 from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Conversation, Dropped, Flow, Memory, Network, Reason, trace
 from lab.probe import PingRequest, Request, TcpRequest
