@@ -61,12 +61,16 @@ def _standing(subject: str, conversation: Conversation) -> Standing:
     return Standing(subject, works=False, answered=lost.purpose in _ANSWERS, at=lost.verdict.namespace, hops=len(lost.path))
 
 
-def progress(at_first: tuple[Standing, ...], now: tuple[Standing, ...]) -> str:
-    """Say what the learner has achieved since the task began, and where to look now; never why."""
-    done = sum(standing.works for standing in now)
-    total = f"{done} of {len(now)} work now. " if done and done < len(now) else ""
+def progress(at_first: tuple[Standing, ...], now: tuple[Standing, ...], done: int, asked: int) -> str:
+    """Say what the learner has achieved since the task began, and where to look now; never why.
+
+    `done` of the things that the task has `asked` for are there, as `check` counts them.
+    """
+    total = f"{done} of {asked} work now. " if done and done < asked else ""
     before = {standing.subject: standing for standing in at_first}
     moved = [(before[standing.subject], standing) for standing in now if not standing.works and standing.subject in before]
+    if not moved and done < asked:
+        return f"{total}Every packet of this task gets through now, and that is not all it asks for: `check` says what is missing."
     if not moved:
         return "Everything this task asks for gets through now; `check` says whether that is all it asks for."
     was, here = max(moved, key=lambda pair: _rank(*pair))

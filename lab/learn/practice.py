@@ -16,6 +16,7 @@ from lab.scenario.cast import Cast
 from lab.scenario.changes import Live, Ordered, apply_changes, live_changes
 from lab.scenario.phases import Stage, compile_stage, find_stage, live
 from lab.scenario.questions import Memory, questions
+from lab.scenario.result import Status
 from lab.scenario.stage import RunningLab
 from lab.spec import Event, History, Names
 from lab.spec.changes import AnyChange
@@ -166,16 +167,18 @@ class Practice:
 
     def hint(self) -> str:
         """Say what has been achieved and where to look now, and then what the lesson's author has to say to a network like this."""
-        network = Network(self.lab.read_back())
+        asked = Questions.of(self.lesson, self.number)
+        wanted = [*asked.checks, *(index for _, indexes in asked.hints for index in indexes)]
+        answers = find_out(self.lab, [asked.placed[index] for index in wanted], self._cast(), self._memory)
+        found = dict(zip(wanted, answers.of, strict=True))
+        checks = [finding for index in asked.checks for finding in found[index]]
+        network = Network(answers.held)
         now = standings(network, self._requests())
-        said = [progress(self._at_first, now)]
+        said = [progress(self._at_first, now, sum(finding.status is Status.HELD for finding in checks), len(checks))]
         if self._broken and all(standing.works for standing in now):
             flows = every_flow(self._cast())
             said.append(aside(standings(network, [(name, flows[name]) for name in self._broken])))
-        asked = Questions.of(self.lesson, self.number)
-        wanted = [asked.placed[index] for _, indexes in asked.hints for index in indexes]
-        found = iter(find_out(self.lab, wanted, self._cast(), self._memory).of if wanted else ())
-        fitting = [entry.say for entry, indexes in asked.hints if seen(entry, [next(found) for _ in indexes])]
+        fitting = [entry.say for entry, indexes in asked.hints if seen(entry, [found[index] for index in indexes])]
         return "\n".join(filter(None, [*said, *fitting[:1]]))
 
     def _requests(self) -> list[tuple[str, Request]]:
