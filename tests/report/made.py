@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -14,38 +16,63 @@ from lab.explain.agreement.witnesses import Witnesses
 from lab.explain.cause import explain
 from lab.explain.prediction import flow_of
 from lab.forwarding import Network, trace
-from lab.probe import Outcome
+from lab.probe import IcmpError, Outcome, PingRequest
 from lab.report.collect import report_of
 from lab.report.model import Report
 from lab.report.page import report_html
 from lab.report.pictures import Pictures, pictures_of
 from lab.report.sources import Sources
+from lab.scenario.cast import Cast
 from lab.scenario.compare import compare_commands
-from lab.scenario.phases import find_stage
+from lab.scenario.phases import compile_stage, find_stage
 from lab.scenario.result import Finding, Lost, PhaseResult, SameResult, ScenarioResult, StageResult, Status, Verdict
 from lab.scenario.story import Story, stories
 from lab.scenario.words import in_words
 from lab.spec import open_scenario
-from tests.scenario.outcomes import cast, ping, unreachable
+from lab.state import State
+from tests.scenario.outcomes import ping, unreachable
 
-PHASES = ("healthy", "broken", "fixed")
 OUTCOMES = {"healthy": ping(ttl=60), "broken": ping("unreachable", **unreachable()), "fixed": ping(ttl=60)}
 
 
+Run = tuple[ScenarioResult, tuple[Story, ...]]
+
+
 @cache
-def told() -> tuple[ScenarioResult, tuple[Story, ...]]:
+def told() -> Run:
     """A run of three phases of the flagship in which one ping was sent, and its story."""
-    scenario, _ = open_scenario("calico-24-mismatch")
+    return _run("calico-24-mismatch", OUTCOMES, ("healthy", "fixed"), ("broken", "fixed"))
+
+
+@cache
+def looping() -> tuple[Report, Pictures]:
+    """The report of a run in which a ping goes round until its time to live runs out, as the model has it."""
+    request = PingRequest("a", ip_address("192.0.2.130"))
+    error = IcmpError(11, 0, ip_address("192.0.2.1"))
+    outcomes = {"healthy": Outcome(request, "reply", 1, ttl=62), "looping": Outcome(request, "unreachable", 1, icmp=error)}
+    return _report(_run(LOOP, outcomes, ("healthy", "looping"), ("healthy", "looping")), LOOP)
+
+
+LOOP = str(Path(__file__).with_name("round-and-round.yaml"))
+
+
+def _run(name: str, outcomes: Mapping[str, Outcome], same: tuple[str, str], commands: tuple[str, str]) -> Run:
+    """A run of a scenario in which one ping of each phase came to this; where it was lost, the model says why."""
+    scenario, topology = open_scenario(name)
     phases, stages = [], []
-    for name in PHASES:
-        stage = find_stage(scenario.model, name)
+    for phase, outcome in outcomes.items():
+        stage = find_stage(scenario.model, phase)
         entry = next(item for item in stage.source.expect if item.ping is not None)
-        place = scenario.place("phases", name, "expect", stage.source.expect.index(entry))
-        outcome, state = OUTCOMES[name], cast(name).state
-        finding = Finding("c1-w1-a -> c2-w1-a", Status.HELD, "", outcome, "ping: pods of cluster-1 -> pods of cluster-2")
-        verdict = Verdict(name, stage.title, "ping", in_words(entry.body), place, entry.because, (finding,))
-        phases.append(PhaseResult(name, stage.title, (verdict,), 1_000_000, 1))
-        stages.append(StageResult(name, stage.title, state, (_lost(outcome, name, verdict),) if name == "broken" else ()))
+        place = scenario.place("phases", phase, "expect", stage.source.expect.index(entry))
+        cast = Cast.of(compile_stage(topology, scenario, stage), topology.model)
+        source, target = outcome.request.source, cast.state.owner(outcome.request.target)  # type: ignore[union-attr]
+        assert target is not None
+        flow = f"ping: {cast.kind_of(source)} -> {cast.kind_of(target.name)}"
+        finding = Finding(f"{source} -> {target.name}", Status.HELD, "", outcome, flow)
+        verdict = Verdict(phase, stage.title, "ping", in_words(entry.body), place, entry.because, (finding,))
+        phases.append(PhaseResult(phase, stage.title, (verdict,), 1_000_000, 1))
+        lost = () if outcome.result == "reply" else (_lost(outcome, cast.state, source, target.name, verdict),)
+        stages.append(StageResult(phase, stage.title, cast.state, lost))
     states = {stage.phase: stage.state for stage in stages}
     result = ScenarioResult(
         scenario.model.scenario,
@@ -53,8 +80,8 @@ def told() -> tuple[ScenarioResult, tuple[Story, ...]]:
         scenario.document.file,
         scenario.model.links,
         tuple(phases),
-        SameResult("healthy", "fixed", 156, ()),
-        compare_commands(("broken", states["broken"]), ("fixed", states["fixed"]), with_diffs=True),
+        SameResult(*same, 156, ()),
+        compare_commands(*((phase, states[phase]) for phase in commands), with_diffs=True),
         3_000_000,
         rootless=True,
         sees_drops=False,
@@ -64,18 +91,22 @@ def told() -> tuple[ScenarioResult, tuple[Story, ...]]:
     return result, stories(result)
 
 
-def _lost(outcome: Outcome, phase: str, verdict: Verdict) -> Lost:
-    flow, network = flow_of(outcome.request), Network(cast(phase).state)
+def _lost(outcome: Outcome, state: State, source: str, target: str, verdict: Verdict) -> Lost:
+    flow, network = flow_of(outcome.request), Network(state)
     assert flow is not None
     witnesses = Witnesses(trace(network, flow), outcome, (), ())
-    return Lost("c1-w1-a", "c2-w1-a", verdict.place, verdict.because, witnesses, explain(network, outcome), 1)
+    return Lost(source, target, verdict.place, verdict.because, witnesses, explain(network, outcome), 1)
 
 
 @cache
 def report() -> tuple[Report, Pictures]:
-    """The report of that run."""
-    result, found = told()
-    made = report_of(result, found, open_scenario("calico-24-mismatch")[0], Sources.of(*open_scenario("calico-24-mismatch")), _WHEN)
+    """The report of the flagship's run."""
+    return _report(told(), "calico-24-mismatch")
+
+
+def _report(run: Run, name: str) -> tuple[Report, Pictures]:
+    result, found = run
+    made = report_of(result, found, open_scenario(name)[0], Sources.of(*open_scenario(name)), _WHEN)
     return made, pictures_of(made, found)
 
 
@@ -83,7 +114,7 @@ _WHEN = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def page(**changes: Any) -> str:
-    """The page of that report, some of its parts replaced."""
+    """The page of the flagship's report, some of its parts replaced."""
     made, pictures = report()
     return report_html(made.model_copy(update=changes), pictures, [("lab run FILE", "again")])
 

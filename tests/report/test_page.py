@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from lab.errors import printable
 from lab.report.model import Report
 from lab.report.page import index_html, report_html
 from lab.report.page.render import LARGEST
-from tests.report.made import full_of, page, report
+from tests.report.made import full_of, looping, page, report
 from tests.scenario.outcomes import STRANGER
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -84,10 +85,17 @@ def test_without_a_script_every_phase_is_there_with_its_picture_and_every_hop() 
     assert [text_of(hop).split()[0] for hop in hops[:3]] == ["c1-w1-a", "c1-w1", "sw-site-1"]
 
 
-def test_every_hop_of_a_drawn_packet_is_lit_by_something_in_the_picture() -> None:
-    """The script lights what has the numbers of a hop's trace and visit."""
-    for scene in (element for element in tree().iter(f"{HTML}div") if element.get("class") == "scene"):
-        drawn = {(e.get("data-trace"), e.get("data-hop")) for e in scene.iter() if "svg" in e.tag and e.get("data-hop")}
+@cache
+def round_and_round() -> ElementTree.Element:
+    return parsed(report_html(*looping(), []))
+
+
+@pytest.mark.parametrize("whole", [tree, round_and_round], ids=["flagship", "a loop"])
+def test_every_hop_of_a_drawn_packet_is_lit_by_something_in_the_picture(whole: Callable[[], ElementTree.Element]) -> None:
+    """The script lights what has the numbers of a hop's trace and visit; of a loop the one round that is drawn stands for all."""
+    for scene in (element for element in whole().iter() if element.tag == f"{HTML}div" and element.get("class") == "scene"):
+        lit = [element for element in scene.iter() if "svg" in element.tag and element.get("data-hop")]
+        drawn = {(e.get("data-trace"), hop) for e in lit for hop in (e.get("data-hop"), *e.get("data-again", "").split())}
         told = {(e.get("data-trace"), e.get("data-hop")) for e in scene.iter(f"{HTML}details") if "hop" in e.get("class", "")}
         assert {hop for hop in told if hop[0] in {trace for trace, _ in drawn}} == drawn
 

@@ -11,7 +11,7 @@ import pytest
 
 from lab.report.page import report_html
 from tests.report.browser import Page, browser, program
-from tests.report.made import full_of, written
+from tests.report.made import full_of, looping, written
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on this machine")
 
@@ -100,6 +100,26 @@ def test_the_keyboard_does_it_as_well_up_to_where_the_packet_ends(page: Page) ->
 def test_a_click_into_the_picture_opens_the_hop_there(page: Page) -> None:
     page.click(".scene.current svg rect[data-trace='0'][data-hop='1']")
     assert page.run(CURRENT) == "c1-w1"
+
+
+def test_a_packet_that_goes_round_is_followed_through_every_round(window: Page, tmp_path: Path) -> None:
+    file = tmp_path / "loop.html"
+    file.write_text(report_html(*looping(), []), encoding="utf-8")
+    window.size(1280)
+    window.open(file)
+    window.run("document.querySelector('.scene.current .picture').focus()")
+    where = []
+    for _ in range(12):
+        window.press("ArrowRight")
+        where.append(window.run(CURRENT))
+        assert window.run(LIT) == 1, f"nothing, or more than one hop, is lit after {where}"
+    assert where == ["a", "r1", *["r2", "r1"] * 5]
+    at = "+document.querySelector('.scene.current .hop[aria-current]').dataset.hop"
+    clicked = []
+    for _ in range(3):
+        window.click(".scene.current svg rect[data-trace='0'][data-hop='2']")
+        clicked.append(window.run(at))
+    assert clicked == [12, 14, 16], "a click into the round that is drawn goes on to the next"
 
 
 def test_on_a_phone_the_picture_follows_the_packet(page: Page) -> None:

@@ -1,8 +1,9 @@
 """A scene as SVG 1.1 for the web: ids, titles, links, classes for light, dark and print; no script, no font, nothing from the network.
 
 Every element of a phase carries ``data-phase``, those of a packet ``data-way``, ``data-trace`` and ``data-hop`` as well: the numbers of the
-trace in its conversation and of the hop in its trace. A script shows a phase by the class ``lab-off`` on the groups of the others
-(``g.lab-phase``), and a hop by ``lab-now`` on its elements.
+trace in its conversation and of the hop in its trace. Of a loop one round is drawn: ``data-again`` has the numbers of the same hops in
+later rounds. A script shows a phase by the class ``lab-off`` on the groups of the others (``g.lab-phase``), and a hop by ``lab-now`` on its
+elements.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def over(scene: Scene, layer: Layer) -> list[Element]:
     crossed: dict[str, Data] = {}
     for line in lines:
         if line.kind in ("request", "reply", "error"):
-            crossed.setdefault(line.target, tuple(pair for pair in line.data if pair[0] in ("trace", "hop")))
+            crossed.setdefault(line.target, tuple(pair for pair in line.data if pair[0] in ("trace", "hop", "again")))
     for line in lines:
         crossed.setdefault(line.source, ())
         crossed.setdefault(line.target, ())

@@ -334,7 +334,9 @@ def told_of(kind: str, end: End) -> str:
 
 
 def _data(view: View, way: Way, stop: Stop | None = None) -> Data:
-    hop = (("hop", str(stop.hop)),) if stop is not None else ()
+    hop: Data = (("hop", str(stop.hop)),) if stop is not None else ()
+    if stop is not None and stop.again:
+        hop += (("again", " ".join(map(str, stop.again))),)
     seen: Data = ()
     if view.crossed and stop is not None and stop.device:
         seen = (("seen", "yes" if f"{stop.namespace}:{stop.device}" in observed(view, way)[0] else "no"),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lab.forwarding import Trace
@@ -35,6 +35,8 @@ class Course:
     backward: tuple[tuple[bool, bool], ...]
     """For each visit, whether the packet comes to it, and goes from it, against the direction of its way."""
     loop: Loop | None = None
+    again: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """By a visit of the round that is drawn, the same visit in the rounds that are not."""
 
 
 def course(state: State, trace: Trace, *, forward: bool, column: Mapping[str, int] | None = None) -> Course:
@@ -44,14 +46,15 @@ def course(state: State, trace: Trace, *, forward: bool, column: Mapping[str, in
     """
     way = trace.way
     start, period, rounds = _rounds([(trace.hops[n].namespace, trace.hops[n].arrived_by, trace.hops[n].left_by) for n in way])
-    loop = None
+    loop, again = None, {}
     if rounds > 1:
         names = [trace.hops[n].namespace for n in way[start : start + period] if state[trace.hops[n].namespace].role != "switch"]
         loop = Loop(tuple(dict.fromkeys(names)), rounds)
+        again = {way[n]: tuple(way[n + period * number] for number in range(1, rounds)) for n in range(start, start + period)}
         way = (*way[: start + period], *way[start + rounds * period :])
     names = [trace.hops[n].namespace for n in way]
     hosts = [None if state[name].role == "switch" else name for name in names]
-    return Course(way, tuple(_directions(hosts, forward, column)), loop)
+    return Course(way, tuple(_directions(hosts, forward, column)), loop, again)
 
 
 def _rounds(keys: Sequence[T]) -> tuple[int, int, int]:

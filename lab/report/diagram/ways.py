@@ -6,7 +6,7 @@ A way is drawn as the packet went; what decided is quoted, never concluded here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal
 
@@ -48,6 +48,8 @@ class Stop:
     """The packet passes here against the direction of its way: it has turned back."""
     hop: int = field(default=0, compare=False)
     """The number of the visit in the trace."""
+    again: tuple[int, ...] = field(default=(), compare=False)
+    """The numbers of later visits that it stands for too: the packet goes round, and only one round is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +214,9 @@ def _way(state: State, conversation: Conversation, number: int, kind: Kind, forw
     size = trace.packet.size if isinstance(trace.packet, Packet) else 0
     notes += _narrow(state, stops, forward, size)
     end = ending(state, verdict)
+    passed = tuple(replace(stop, again=drawn.again.get(stop.hop, ())) for stop in stops)
     return Way(
-        kind, number, forward, shown(trace.packet), tuple(stops), trace.origin, end, tuple(headers), tuple(notes),
+        kind, number, forward, shown(trace.packet), passed, trace.origin, end, tuple(headers), tuple(notes),
         tuple(near), drawn.loop,
     )  # fmt: skip
 

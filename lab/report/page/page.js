@@ -30,9 +30,12 @@
       }));
       for (const element of scene.querySelectorAll("svg [data-hop]")) {
         element.addEventListener("click", () => {
-          const { trace, hop } = element.dataset;
-          const number = this.hops.findIndex((one) => one.dataset.trace === trace && one.dataset.hop === hop);
-          if (number >= 0) this.go(number);
+          // Of a loop one round is drawn: a click goes on to the next round.
+          const { trace, hop, again = "" } = element.dataset;
+          const meant = new Set([hop, ...again.split(" ")]);
+          const here = [...this.hops.keys()].filter((at) => this.hops[at].dataset.trace === trace && meant.has(this.hops[at].dataset.hop));
+          const number = here.find((at) => at > this.at) ?? here[0];
+          if (number !== undefined) this.go(number);
         });
       }
     }
@@ -95,7 +98,8 @@
         for (const element of picture.querySelectorAll(".lab-now")) element.classList.remove("lab-now");
         if (!hop) continue;
         const { trace, hop: number } = hop.dataset;
-        for (const element of picture.querySelectorAll(`[data-trace="${trace}"][data-hop="${number}"]`)) element.classList.add("lab-now");
+        const drawn = `[data-trace="${trace}"]:is([data-hop="${number}"], [data-again~="${number}"])`;
+        for (const element of picture.querySelectorAll(drawn)) element.classList.add("lab-now");
       }
     }
   }
