@@ -29,4 +29,4 @@ def command(lab: str) -> int:
     with connect(lab) as running:
         described = running.request("describe")
     assert isinstance(described, dict)
-    return exec_in(lab, str(described["nodes"][0]), [sys.executable, "-P", "-u", "-m", "lab.probe.live"])
+    return exec_in(lab, str(described["nodes"][0]), [sys.executable, "-P", "-u", "-m", "lab.probe.live", str(described["waits_ms"])])

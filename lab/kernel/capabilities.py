@@ -102,9 +102,11 @@ def _netem() -> Capability:
     found = _spare(netem, trials.make_netem, _kernel_with("NET_SCH_NETEM"), "sch_netem")
     if found.available:
         return found
-    stands_in = _attempt(netem, trials.load_egress_rules, _kernel_with("NETFILTER_EGRESS")).available
-    note = "nft rules stand in for loss and corruption; a delay is not available" if stands_in else "nothing stands in for it"
-    return replace(found, note=note)
+    if not _attempt(netem, trials.load_egress_rules, _kernel_with("NETFILTER_EGRESS")).available:
+        return replace(found, note="nothing stands in for it")
+    detours = _attempt(netem, trials.load_detour, _kernel_with("NFT_FWD_NETDEV")).available
+    delays = "a relay for a delay" if detours else "a delay is not available"
+    return replace(found, note=f"nft rules stand in for loss and corruption{',' if detours else ';'} {delays}")
 
 
 def _try_device(number: int, device: trials.Device) -> Capability:

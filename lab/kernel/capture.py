@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from lab.kernel.delays import is_near_end
 from lab.kernel.sandbox import Sandbox
 
 ETH_P_ALL: Final = 0x0003
@@ -139,7 +140,10 @@ def await_clock(own: socket.socket) -> None:
 
 
 def received(opened: socket.socket, namespace: str, most: int = SNAP_LENGTH, flags: int = 0) -> Iterator[Frame]:
-    """Return the frames that wait in a socket of `namespace`, `most` bytes of each; its length is what `recvmsg` says with `flags`."""
+    """Return the frames that wait in a socket of `namespace`, `most` bytes of each; its length is what `recvmsg` says with `flags`.
+
+    A frame that is delayed counts on the device that sends it, not on its way to where it waits.
+    """
     while True:
         try:
             data, ancillary, _, address = opened.recvmsg(most, 64, flags)
@@ -148,5 +152,7 @@ def received(opened: socket.socket, namespace: str, most: int = SNAP_LENGTH, fla
         except OSError:  # ENETDOWN: a device went down; what follows is still there
             continue
         device, _, kind = address[:3]
+        if is_near_end(device):
+            continue
         seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
         yield Frame(seconds * 1_000_000_000 + nanoseconds, namespace, device, kind == _PACKET_OUTGOING, len(data), data)

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from lab.kernel.barrier import await_links
 from lab.kernel.counters import CounterFiles, Counters
+from lab.kernel.delays import WAITING_ROOM
 from lab.kernel.execution import execute
 from lab.kernel.flush import flush_connections, flush_neighbours, flush_routes
 from lab.kernel.handles import Handles, Namespaces
@@ -93,16 +94,22 @@ class Engine:
 
         What the kernel does not know (roles, listeners, programs, files, control planes) is that of the last target.
         """
+        self.check()
         found = read_namespaces(self._handles, self._target)
         return with_provenance(State(found.namespaces, self._target.control), self._target)
 
     def refresh(self) -> State:
         """Read back, and let the next `apply` start from that: for when somebody else changed something in a namespace."""
+        self.check()
         found = read_namespaces(self._handles, self._target)
         read = State(found.namespaces, self._target.control)
         self._indexes = {name: {**self._indexes.get(name, {}), **indexes} for name, indexes in found.indexes.items()}
         self._known = realised(_as_if_applied(read, self._target))
         return with_provenance(read, self._target)
+
+    def check(self) -> None:
+        """Raise InconclusiveError when a process of the engine's own, which packets go through, has ended by itself."""
+        self._handles.check_relays()
 
     def adopt(self, target: State) -> None:
         """Take what somebody else has made in the sandbox's namespaces, on the way to a state; the next `apply` does what is left."""
@@ -134,7 +141,8 @@ class Engine:
 
     def counters(self, namespaces: Iterable[str] | None = None) -> dict[str, Counters]:
         """The SNMP counters of some namespaces, or of all."""
-        chosen = self._sandbox.namespaces if namespaces is None else namespaces
+        own = (name for name in self._sandbox.namespaces if name != WAITING_ROOM)
+        chosen = own if namespaces is None else namespaces
         return {name: self._counters.read(name) for name in chosen}
 
     def asks_for_neighbours(self, namespace: str) -> bool:

@@ -22,6 +22,7 @@ from lab.kernel.planning.steps import (
     AddNamespace,
     AwaitLinks,
     CloseTun,
+    HoldFrames,
     LoadRuleset,
     OpenTun,
     RemoveNamespace,
@@ -75,6 +76,8 @@ def _do(step: Step, handles: Handles) -> None:
             _open_tun(step, handles)
         case CloseTun():
             handles.close_tun(step.namespace, step.link.name)
+        case HoldFrames():
+            handles.hold(step.namespace, step.ends)
         case AwaitLinks():
             _await(step, handles)
 

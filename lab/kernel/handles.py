@@ -1,4 +1,4 @@
-"""What the engine keeps open of each network namespace of a lab: a netlink socket, an nft context, its tun devices."""
+"""What the engine keeps open of each network namespace of a lab: a netlink socket, an nft context, its tun devices, the relay in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final, Protocol
 
 from lab.kernel.netlink.channel import NETLINK_ROUTE, Channel
 from lab.kernel.nftables import Nftables
+from lab.kernel.planning.steps import HeldEnd
+from lab.kernel.relaying import RunningRelay
 from lab.kernel.sysctl import Procfs, defaults_of_new_namespace
 
 AF_NETLINK: Final = 16
@@ -53,6 +55,7 @@ class Handles:
         self._channels: dict[str, Channel] = {}
         self._nftables: dict[str, Nftables] = {}
         self._tuns: dict[tuple[str, str], int] = {}
+        self._relays: dict[str, RunningRelay] = {}
         self._defaults: dict[str, str] = {}
 
     def channel(self, namespace: str) -> Channel:
@@ -77,6 +80,19 @@ class Handles:
         if descriptor is not None:
             os.close(descriptor)
 
+    def hold(self, namespace: str, ends: Sequence[HeldEnd]) -> None:
+        """Let a relay in a namespace hold what comes by some of its devices; it is started when it is needed first."""
+        relay = self._relays.get(namespace)
+        if relay is None:
+            with self.sandbox.enter(namespace):
+                relay = self._relays[namespace] = RunningRelay()
+        relay.hold(ends)
+
+    def check_relays(self) -> None:
+        """Raise InconclusiveError when a relay has ended by itself: frames went to it and did not come back."""
+        for relay in self._relays.values():
+            relay.check()
+
     def defaults(self, paths: Sequence[str]) -> Mapping[str, str]:
         """What these sysctls are in a namespace nobody has touched, which does not change while a lab runs."""
         unknown = [path for path in paths if path not in self._defaults]
@@ -89,6 +105,9 @@ class Handles:
         channel = self._channels.pop(namespace, None)
         if channel is not None:
             channel.close()
+        relay = self._relays.pop(namespace, None)
+        if relay is not None:
+            relay.close()
         nftables = self._nftables.pop(namespace, None)
         if nftables is not None:
             nftables.close()
@@ -98,6 +117,6 @@ class Handles:
 
     def close(self) -> None:
         """Close everything."""
-        for namespace in {*self._channels, *self._nftables, *(where for where, _ in self._tuns)}:
+        for namespace in {*self._channels, *self._nftables, *self._relays, *(where for where, _ in self._tuns)}:
             self.forget(namespace)
         self.procfs.close()

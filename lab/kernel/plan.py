@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lab.kernel.planning.changes import NamespaceChange, changes_between, with_kernels_own
+from lab.kernel.planning.delays import delay_steps
 from lab.kernel.planning.links import foundations, removals, stacks_and_settings
 from lab.kernel.planning.nexthops import nexthop_steps, without_named
 from lab.kernel.planning.steps import AddNamespace, AwaitLinks, Indexes, LoadRuleset, Phase, RemoveNamespace, SendBatch, Step
@@ -76,6 +77,7 @@ def plan(before: State, after: State, indexes: Indexes = NO_INDEXES) -> Plan:
         steps += sysctl_steps(change)
         steps += configuration(without_named(change))
         steps += nexthop_steps(change, shaken=shaken)
+        steps += delay_steps(change)
         steps += _rule_set(change)
     if any(change.fresh or change.altered for change in changes.namespaces):
         steps += _barrier(after, changes.indexes)

@@ -77,6 +77,14 @@ table netdev trial {
 """
 """What stands in for netem where it is missing (`lab.kernel.impairments`)."""
 
+DETOUR: Final = """
+table netdev trial {
+  chain away { type filter hook egress device "lo" priority 0; fwd to "lo"; }
+  chain back { type filter hook ingress device "lo" priority 0; meta mark set 1 fwd to "lo"; }
+}
+"""
+"""What stands in for a delay (`lab.kernel.delays`)."""
+
 
 def make_device(number: int, device: Device) -> None:
     """Make a link of this kind. It gets the index 100 + `number`."""
@@ -106,6 +114,11 @@ def make_token_bucket() -> None:
 def load_egress_rules() -> None:
     """Load a rule that sees what a device sends."""
     load_rules(EGRESS_RULES)
+
+
+def load_detour() -> None:
+    """Load rules that send by another device what a device sends and receives."""
+    load_rules(DETOUR)
 
 
 def make_tun() -> None:

@@ -95,6 +95,7 @@ class Session:
             "person": self.progress.person,
             "seed": self.progress.seed,
             "nodes": nodes,
+            "waits_ms": self.practice.lab.waits_ms,
             "entry": lesson.head.model.entry,
         }
 

@@ -1,7 +1,7 @@
-"""`python -m lab.probe.live`: the journeys of all packets of a lab, as they end, a line or more for each; `lab watch` runs this inside.
+"""`python -m lab.probe.live MS`: the journeys of all packets of a lab, as they end, a line or more for each; `lab watch` runs this inside.
 
 A packet is known again by what neither NAT nor tunnels change: its IP identification, and what it carries. Its journey is over when it was
-seen nowhere for a while.
+seen nowhere for a while, beside the milliseconds that it may wait in links.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 from lab.kernel.capture import BUFFER, ETH_P_ALL, await_clock, make_room, missed, received, stamp
 from lab.kernel.capture import Frame as CapturedFrame
+from lab.kernel.delays import WAITING_ROOM
 from lab.kernel.packet import ETHERTYPE_ARP, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP
 from lab.kernel.syscalls import Namespace, setns
 from lab.probe.frame import Frame
@@ -58,6 +59,8 @@ class Way:
 class Journeys:
     """Puts the sightings of packets together."""
 
+    waits_ns: int = 0
+    """How long links may hold a packet."""
     under_way: dict[Key, Way] = field(default_factory=dict)
 
     def see(self, time_ns: int, namespace: str, device: str, direction: str, data: bytes) -> None:
@@ -79,7 +82,7 @@ class Journeys:
 
     def over(self, now_ns: int) -> Iterator[Way]:
         """Yield the packets that are seen no more, in the order in which they began."""
-        ended = [(key, way) for key, way in self.under_way.items() if now_ns - way.last_ns > _OVER]
+        ended = [(key, way) for key, way in self.under_way.items() if now_ns - way.last_ns > _OVER + self.waits_ns]
         for key, way in sorted(ended, key=lambda item: item[1].began_ns):
             del self.under_way[key]
             yield way
@@ -114,7 +117,7 @@ def _name(data: bytes, look: Glance) -> str:
     return name
 
 
-def main() -> int:
+def main(waits_ms: int) -> int:
     """Print journeys until somebody ends it; returns the exit code."""
     sockets = {opened.fileno(): (opened, name) for name, opened in _open_all()}
     if sockets:
@@ -124,7 +127,7 @@ def main() -> int:
     poll = select.poll()
     for descriptor in sockets:
         poll.register(descriptor, select.POLLIN)
-    journeys = Journeys()
+    journeys = Journeys(waits_ms * 1_000_000)
     unseen: list[CapturedFrame] = []
     sys.stderr.write(f"watching {len(sockets)} namespaces; Ctrl-C ends it\n")
     sys.stderr.flush()
@@ -152,7 +155,7 @@ def main() -> int:
 
 def _open_all() -> Iterator[tuple[str, socket.socket]]:
     """Open a packet socket in every namespace of the lab this process is in."""
-    for path in sorted(_NETNS.iterdir()):
+    for path in sorted(path for path in _NETNS.iterdir() if path.name != WAITING_ROOM):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         setns(descriptor, Namespace.NET)
         os.close(descriptor)
@@ -163,4 +166,4 @@ def _open_all() -> Iterator[tuple[str, socket.socket]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1])))

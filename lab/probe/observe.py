@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 from lab.kernel.bpf import DropEvent, HopEvent, LostEvents, Witness, available, open_witness
 from lab.kernel.bpf.events import Direction
 from lab.kernel.capture import Capture
+from lab.kernel.delays import WAITING_ROOM, is_near_end
 from lab.kernel.sandbox import Sandbox
 from lab.probe.frame import Frame
 
@@ -91,18 +92,23 @@ class WitnessObserver:
         return self.witness.lost
 
     def watch(self, namespaces: Iterable[str]) -> None:
-        """Watch namespaces and learn the names of their devices."""
-        for name in namespaces:
+        """Watch namespaces and learn the names of their devices.
+
+        The one in which delayed frames wait is watched as well: what is dropped there would be told of the sender, whose socket it bears.
+        """
+        room = [name for name in self.sandbox.namespaces if name == WAITING_ROOM]
+        for name in (*namespaces, *room):
             inode = os.fstat(self.sandbox.descriptor(name)).st_ino
             if inode not in self._names:
-                self._names[inode] = name
                 self.witness.watch([inode])
+            self._names[inode] = name
             with self.sandbox.enter(name):
                 self._devices.update({(inode, index): device for index, device in socket.if_nameindex()})
 
     def poll(self) -> list[Observation]:
         """Return what happened since the last call."""
-        return [self._observed(event) for event in self.witness.poll() if not isinstance(event, LostEvents)]
+        seen = (self._observed(event) for event in self.witness.poll() if not isinstance(event, LostEvents))
+        return [event for event in seen if event.namespace != WAITING_ROOM and not is_near_end(event.device)]
 
     def close(self) -> None:
         """Detach the programs."""

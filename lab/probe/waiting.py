@@ -21,6 +21,14 @@ class Waiting:
     altogether: int = 0
     """On the whole way of a connection's packets, there and back."""
 
+    def here(self, namespace: str) -> int:
+        """Return how long a packet may not be seen after it came to a namespace.
+
+        The question for a neighbour waits as it does itself, and the answer to that may wait anywhere.
+        """
+        held = self.at.get(namespace, 0)
+        return held + sum(self.at.values()) if held else 0
+
     @classmethod
     def of(cls, state: State) -> Waiting:
         """Return how long packets may wait in a state."""

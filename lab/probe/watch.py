@@ -114,7 +114,8 @@ class Watch:
 
     def is_still(self, client: Client) -> bool:
         """Whether nothing has been seen of a probe for a while in which its packets would have gone on."""
-        return self._awake - self._tracks[client.number].last > AFTER_DROP
+        track = self._tracks[client.number]
+        return self._awake - track.last > AFTER_DROP + self.waiting.here(_here(track))
 
     def take(self) -> bool:
         """Take in what happened; returns whether anything did."""
@@ -214,8 +215,8 @@ class Watch:
     def _over(self, track: _Track) -> bool:
         """Whether a probe of which nothing is heard is over. Asked only when the observer has nothing new."""
         patience = self._patience(track)
-        here = track.sightings[-1].namespace if track.sightings else track.client.request.source
-        held = self.waiting.altogether if patience == TRANSFER else self.waiting.at.get(here, 0)
+        here = _here(track)
+        held = self.waiting.altogether if patience == TRANSFER else self.waiting.here(here)
         quiet = self._awake - track.last - held
         if quiet <= patience or self.signs.queued():
             return False
@@ -249,6 +250,11 @@ class Watch:
         if isinstance(track.client, HttpClient) and last.part == "answer" and last.namespace == track.client.request.source:
             return SERVER  # the server has confirmed the request; a proxy now asks another one
         return QUIET
+
+
+def _here(track: _Track) -> str:
+    """Return the namespace in which a probe's packet was seen last."""
+    return track.sightings[-1].namespace if track.sightings else track.client.request.source
 
 
 def _opens(client: Client) -> bool:

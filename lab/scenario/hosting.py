@@ -42,7 +42,7 @@ def host(sandbox: Sandbox, state: State, actions: Sequence[Live] = (), *, engine
         }
 
     def describe(arguments: Mapping[str, JSON], report: Report) -> JSON:
-        return {"nodes": [namespace.name for namespace in lab.target if namespace.role != "switch"]}
+        return {"nodes": [namespace.name for namespace in lab.target if namespace.role != "switch"], "waits_ms": lab.waits_ms}
 
     return {"state": read_state, "describe": describe, "explain": explain}
 

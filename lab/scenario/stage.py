@@ -18,6 +18,7 @@ from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
 from lab.kernel.tools import is_missing
 from lab.probe import Observer, Outcome, Prober, Request, Responder, Services, open_observer
+from lab.probe.waiting import MS, Waiting
 from lab.scenario.changes import Live
 from lab.scenario.counters import rule_counters
 from lab.scenario.record import Recorder
@@ -71,6 +72,12 @@ class RunningLab:
         """Whether the kernel's own drop reports are heard."""
         return self._observer is not None and self._observer.sees_drops
 
+    @property
+    def waits_ms(self) -> int:
+        """How many milliseconds a packet may not be seen because it waits in a link of the lab."""
+        waiting = Waiting.of(self.target)
+        return max(map(waiting.here, waiting.at), default=0) // MS
+
     def reach(self, state: State, actions: Sequence[Live] = (), *, keep_connections: bool = False) -> None:
         """Bring the lab to a state by the difference from what it is in, then take the actions only a running lab can take."""
         if self.mininet is not None:
@@ -98,7 +105,9 @@ class RunningLab:
 
     def probe(self, requests: Sequence[Request]) -> tuple[Outcome, ...]:
         """Send probes, all at once, and return what came of each."""
-        return self._opened_prober().run(self.target, requests) if requests else ()
+        outcomes = self._opened_prober().run(self.target, requests) if requests else ()
+        self.engine.check()
+        return outcomes
 
     def record(self, phase: str) -> None:
         """Write down what was seen so far, as of a phase."""

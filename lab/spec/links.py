@@ -20,7 +20,7 @@ class Impairment(Model):
     corruption: Percent = 0.0
     """How many percent of them are damaged, by chance: whoever looks at one next discards it, since its check sum is wrong."""
     delay: Annotated[int, Field(ge=0, le=60_000)] = 0
-    """How many milliseconds each of them waits. Needs a kernel with netem, which `lab doctor` tells of."""
+    """How many milliseconds each of them waits. Without netem in the kernel it is a process of the lab in which they wait."""
     rate: Annotated[int, Field(ge=0, le=30_000_000)] = 0
     """How many kilobits per second are sent at most; what would have to wait longer than a second is lost. 0 is without limit."""
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 DNS_NAME = r"^[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?$"
-DEVICE_NAME = r"^[^\s/:]+$"
+DEVICE_NAME = r"^[^\s/:~][^\s/:]*$"
 INTERFACE_NAME = r"^[^\s:]+:[^\s:]+$"
 MAC = r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"
 SYSCTL = r"^net(/[^/\s.][^/\s]*)+$"
@@ -34,7 +34,7 @@ PATTERNS: Final[Mapping[str, Words]] = {
     NAME: Words("name", "a name of lower-case letters, digits and '-' (RFC 1123 label)"),
     OBJECT_NAME: Words("object name", "a name of lower-case letters, digits, '-' and '.' (RFC 1123 subdomain)"),
     DNS_NAME: Words("DNS name", "a DNS name (www.example.com)"),
-    DEVICE_NAME: Words("device name", "a device name without blank, '/' and ':'"),
+    DEVICE_NAME: Words("device name", "a device name without blank, '/' and ':', that does not begin with '~'"),
     INTERFACE_NAME: Words("interface", "an interface (c1-gw:vx-submariner)"),
     MAC: Words("MAC address", "a MAC address of lower-case hexadecimal digits (02:00:5e:10:00:01)"),
     SYSCTL: Words("sysctl path", "a path below /proc/sys (net/ipv4/conf/all/rp_filter)"),

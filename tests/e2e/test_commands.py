@@ -60,17 +60,51 @@ def test_those_that_configure_the_network_work(tmp_path: Path) -> None:
     assert play(tmp_path, f"commands: [{commands}]").code == 0
 
 
-@pytest.mark.skipif(has_netem(), reason="this kernel delays packets")
+SLOW = """scenario: slow
+topology: three-in-a-row
+phases:
+  slow:
+    changes:
+      - impairment: {on: [r1], device: middle, delay: 90}
+      - impairment: {on: [r2], device: middle, delay: 10, rate: 100000}
+    expect:
+      - series: {from: [a], to: [b], count: 5, lost: [0, 0], fastest: 100}
+      - tcp: {from: [a], to: [b], port: 80}
+      - ping: {from: [a], to: [192.0.2.131], result: unreachable, icmp: host-unreachable, icmp_source: 192.0.2.66}
+  slower:
+    changes:
+      - impairment: {on: [r1], device: middle, delay: 200}
+    expect:
+      - series: {from: [a], to: [b], count: 5, lost: [0, 0], fastest: 210}
+  healed:
+    changes:
+      - impairment: {on: [r1, r2], device: middle}
+    expect:
+      - series: {from: [a], to: [b], count: 5, lost: [0, 0]}
+"""
+
+
+@pytest.mark.parametrize("who", ["root", "ordinary user"])
+def test_delays_come_change_and_go(who: str, tmp_path: Path) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(SLOW)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    done = lab("run", str(file), who=who)
+    assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.skipif(has_netem(), reason="this kernel delays whatever there is")
 def test_a_delay_that_this_kernel_cannot_make_is_named_with_its_line_and_what_it_needs(tmp_path: Path) -> None:
     file = tmp_path / "slow.yaml"
     file.write_text(
         "scenario: slow\ntopology: three-in-a-row\nphases:\n  slow:\n"
-        "    changes:\n      - impairment: {on: [r1], device: middle, delay: 50}\n"
-        "    expect:\n      - series: {from: [a], to: [b], count: 5, lost: [0, 0], fastest: 50}\n"
+        "    changes:\n      - impairment: {on: [r1], device: lo, delay: 50}\n"
+        "    expect:\n      - ping: {from: [a], to: [b]}\n"
     )
     done = lab("run", str(file))
     assert done.code == 3
-    assert f"{file}:6:21: r1:middle is to delay packets, which is not available here: it needs sch_netem" in done.err
+    assert f"{file}:6:21: r1:lo is to delay packets, which is not available here: it needs sch_netem" in done.err
 
 
 def test_a_process_that_was_never_stopped_is_not_started_and_the_line_is_named(tmp_path: Path) -> None:

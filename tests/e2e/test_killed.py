@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.kernel.impairments import has_netem
 from lab.kernel.sandbox import Sandbox
 from tests.e2e.command import FLAGSHIP, command
 from tests.sandboxed import NamespaceWatch
@@ -82,3 +83,44 @@ def test_nothing_stays_whoever_is_killed_in(
     if watch.follows_any:
         watch.wait_until_all_are_gone()
     assert left_behind() == before
+
+
+FAR = """scenario: far
+topology: three-in-a-row
+phases:
+  far:
+    changes: [{impairment: {on: [r1, r2], device: middle, delay: 2000}}]
+    expect: [{series: {from: [a], to: [b], count: 3, lost: [0, 0]}}]
+"""
+
+
+@pytest.mark.skipif(has_netem(), reason="packets wait in the kernel")
+@pytest.mark.parametrize("victim", ["who holds packets", "who was started"])
+def test_nor_does_who_holds_packets_that_are_delayed(
+    victim: str, sandbox: Sandbox, other_processes: Callable[[], set[int]], eventually: Callable[..., None], tmp_path: Path
+) -> None:
+    before, alive_before = left_behind(), other_processes()
+    file = tmp_path / "far.yaml"
+    file.write_text(FAR)
+    started = subprocess.Popen(command("run", str(file)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/")
+    relays: list[int] = []
+
+    def has_begun() -> bool:
+        relays[:] = [pid for pid in other_processes() - alive_before if b"kernel/relay.py" in words_of(pid)]
+        return bool(relays)
+
+    eventually(has_begun, "packets are held")
+    os.kill(relays[0] if victim == "who holds packets" else started.pid, signal.SIGKILL)
+    _, said = started.communicate()
+    if victim == "who holds packets":
+        assert started.returncode == 4
+        assert b"the process that holds delayed packets has ended" in said
+    eventually(lambda: other_processes() == alive_before, "every process of the lab is gone")
+    assert left_behind() == before
+
+
+def words_of(pid: int) -> bytes:
+    """The command line of a process; empty when it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

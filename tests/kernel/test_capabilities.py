@@ -88,6 +88,27 @@ def test_what_only_an_unloaded_module_brings_is_not_tried(monkeypatch: pytest.Mo
     assert capability.note == "not tried: its first use loads the module ipip, which adds tunl0 to this machine"
 
 
+@pytest.mark.kernel
+def test_what_stands_in_for_netem_is_said(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOENT, "this kernel does not have it")
+
+    monkeypatch.setattr(trials, "make_netem", fail)
+    sandbox.add_namespace("trial")
+    with sandbox.enter("trial"):
+        whole = capabilities._netem()
+        monkeypatch.setattr(trials, "load_detour", fail)
+        half = capabilities._netem()
+        monkeypatch.setattr(trials, "load_egress_rules", fail)
+        nothing = capabilities._netem()
+    assert not whole.available
+    assert [found.note for found in (whole, half, nothing)] == [
+        "nft rules stand in for loss and corruption, a relay for a delay",
+        "nft rules stand in for loss and corruption; a delay is not available",
+        "nothing stands in for it",
+    ]
+
+
 def test_a_missing_requirement_is_an_error_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     found = (
         Capability("veth", "every link", required=True),

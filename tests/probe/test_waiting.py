@@ -23,3 +23,8 @@ def test_a_delay_and_a_full_queue_hold_a_packet_where_it_leaves() -> None:
 
 def test_a_connection_that_loses_packets_is_silent_for_longer() -> None:
     assert waiting(a=Impairment(loss=1)) == Waiting({}, AGAIN)
+
+
+def test_the_question_for_a_neighbour_and_its_answer_may_wait_before_a_packet_does() -> None:
+    found = waiting(a=Impairment(delay=40), b=Impairment(delay=5), c=None)
+    assert [found.here(name) for name in "abc"] == [85 * MS, 50 * MS, 0]

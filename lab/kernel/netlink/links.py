@@ -45,6 +45,7 @@ IFLA_NET_NS_FD: Final = 28
 IFLA_NUM_TX_QUEUES: Final = 31
 IFLA_NUM_RX_QUEUES: Final = 32
 IFLA_LINK_NETNSID: Final = 37
+IFLA_GSO_MAX_SEGS: Final = 40
 
 IFLA_INFO_KIND: Final = 1
 IFLA_INFO_DATA: Final = 2
@@ -168,6 +169,11 @@ def set_master(index: int, master: int) -> bytes:
 def set_mtu(index: int, mtu: int) -> bytes:
     """Set the MTU of a link."""
     return message(RTM_NEWLINK, CHANGE, IFINFOMSG.pack(0, 0, index, 0, 0) + u32(IFLA_MTU, mtu))
+
+
+def set_one_segment(index: int) -> bytes:
+    """Have what a sender hands over in one piece, for the device to cut (GSO), cut before a link sends it."""
+    return message(RTM_NEWLINK, CHANGE, IFINFOMSG.pack(0, 0, index, 0, 0) + u32(IFLA_GSO_MAX_SEGS, 1))
 
 
 def set_mac(index: int, value: str) -> bytes:

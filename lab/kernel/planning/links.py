@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from lab.kernel.delays import WAITING_ROOM, is_near_end
 from lab.kernel.netlink import links as nl
 from lab.kernel.netlink.qdiscs import delete_qdisc, replace_qdisc
 from lab.kernel.planning.batch import Batch
 from lab.kernel.planning.changes import Changes, NamespaceChange
 from lab.kernel.planning.steps import CloseTun, Indexes, OpenTun, Phase, Step, Verb
-from lab.state import Bridge, BridgePort, Link, Macvlan, Namespace, State, Tun, Veth, Vxlan
+from lab.state import Bridge, BridgePort, Impairment, Link, Macvlan, Namespace, State, Tun, Veth, Vxlan
 
 _VXLAN_OVERHEAD: Final = 70
 """Bytes around an inner frame, over IPv6, which is the larger: Ethernet 14, IP 40, UDP 8, VXLAN 8 (vxlan_change_mtu)."""
@@ -72,8 +73,9 @@ def stacks_and_settings(changes: Changes) -> Iterator[Step]:
                 _set_hardware(batch, link)
             if not link.arp:
                 batch.one(Verb.ARP, link, nl.set_arp(batch.indexes[link.name], on=False))
-            if link.impairment is not None:
-                batch.one(Verb.QUEUE, link, replace_qdisc(batch.indexes[link.name], link.impairment))
+            if is_near_end(link.name):
+                batch.one(Verb.OPTIONS, link, nl.set_one_segment(batch.indexes[link.name]))
+            _set_queue(batch, None, link)
         _set_ports(batch, change)
         yield from batch.steps(Phase.STACKED_LINKS)
 
@@ -96,13 +98,20 @@ def _alter(batch: Batch, namespace: Namespace, old: Link, new: Link) -> None:
     if old.mtu != new.mtu:
         with _room_below(batch, namespace, new):
             batch.one(Verb.MTU, new, nl.set_mtu(index, new.mtu))
-    if old.impairment is not None and (new.impairment is None or old.impairment != new.impairment):
-        # One kind of discipline does not turn into another.
-        batch.one(Verb.DELETE, new, delete_qdisc(index))
-    if new.impairment is not None and old.impairment != new.impairment:
-        batch.one(Verb.QUEUE, new, replace_qdisc(index, new.impairment))
+    _set_queue(batch, old.impairment, new)
     if isinstance(new.kind, Bridge) and old.kind != new.kind:
         batch.one(Verb.OPTIONS, new, nl.set_bridge(index, new.kind))
+
+
+def _set_queue(batch: Batch, old: Impairment | None, link: Link) -> None:
+    """Give a link the queueing discipline of its impairment; what waits in the relay waits in none."""
+    if old == link.impairment or batch.namespace == WAITING_ROOM:
+        return
+    if old is not None:
+        # One kind of discipline does not turn into another.
+        batch.one(Verb.DELETE, link, delete_qdisc(batch.indexes[link.name]))
+    if link.impairment is not None:
+        batch.one(Verb.QUEUE, link, replace_qdisc(batch.indexes[link.name], link.impairment))
 
 
 @contextmanager

@@ -24,9 +24,10 @@ class Phase(IntEnum):
     STACKED_LINKS = 5
     LINK_SYSCTLS = 6
     CONFIGURATION = 7
-    RULE_SETS = 8
-    BARRIER = 9
-    NEXTHOPS = 10
+    DELAYS = 8
+    RULE_SETS = 9
+    BARRIER = 10
+    NEXTHOPS = 11
 
     @property
     def title(self) -> str:
@@ -42,6 +43,7 @@ _TITLES = {
     Phase.STACKED_LINKS: "create links on links, set ports and settings",
     Phase.LINK_SYSCTLS: "write sysctls of links",
     Phase.CONFIGURATION: "set links up; addresses, neighbours, FDB entries, routes, rules",
+    Phase.DELAYS: "let frames wait in the relay",
     Phase.RULE_SETS: "load nft rule sets",
     Phase.BARRIER: "wait until links forward",
     Phase.NEXTHOPS: "nexthop objects, which need a carrier, and the routes that name them",
@@ -166,6 +168,30 @@ class CloseTun:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldEnd:
+    """A device of the relay's namespace: what comes by it waits for so many milliseconds."""
+
+    device: str
+    index: int
+    delay: int
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFrames:
+    """Let the relay hold what comes by these devices, in place of those before; see `lab.kernel.delays`."""
+
+    namespace: str
+    ends: tuple[HeldEnd, ...]
+    phase: Phase = Phase.DELAYS
+
+    def lines(self) -> Iterator[str]:
+        """What is done, one line each."""
+        for end in self.ends:
+            yield f"hold what comes by {end.device} for {end.delay} ms"
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRuleset:
     """Replace, add and delete nft tables in one transaction: either all of it is done or none."""
 
@@ -204,4 +230,4 @@ class AwaitLinks:
         yield f"wait for {', '.join(self.links)}"
 
 
-Step = AddNamespace | RemoveNamespace | WriteSysctls | SendBatch | OpenTun | CloseTun | LoadRuleset | AwaitLinks
+Step = AddNamespace | RemoveNamespace | WriteSysctls | SendBatch | OpenTun | CloseTun | HoldFrames | LoadRuleset | AwaitLinks

@@ -21,6 +21,7 @@ from lab.kernel.planning.batch import Batch
 from lab.kernel.planning.changes import NamespaceChange
 from lab.kernel.planning.routes import by_dependence, new_routes_of, route_changes, unwanted_routes
 from lab.kernel.planning.steps import Phase, SendBatch, Verb
+from lab.kernel.planning.sysctls import link_of
 from lab.state import AddressEntry, FdbEntry, Namespace, Neighbour, Rule
 
 T = TypeVar("T", Neighbour, FdbEntry)
@@ -109,9 +110,13 @@ def _set_up_and_down(batch: Batch, change: NamespaceChange) -> None:
 
 
 def _links_that_lost_ipv6(change: NamespaceChange) -> frozenset[str]:
-    """All links, when one of them has its IPv6 switched off or on: addresses, routes and neighbours go with it."""
+    """All links, when one that stays has its IPv6 switched off or on: addresses, routes and neighbours go with it."""
     before, after = change.before.sysctls, change.after.sysctls
-    switched = any(path.endswith("/disable_ipv6") and before.get(path, "0") != after.get(path, "0") for path in {*before, *after})
+    others = change.lost.union(link.name for link in change.fresh)
+    switched = any(
+        path.endswith("/disable_ipv6") and before.get(path, "0") != after.get(path, "0") and link_of(path) not in others
+        for path in {*before, *after}
+    )
     return frozenset(link.name for link in change.after.links) if switched else frozenset()
 
 
