@@ -9,7 +9,7 @@ from typing import Final
 from lab.forwarding import Conversation, Flow
 from lab.forwarding.packet import TCP_HEADER, UDP_HEADER, Address, ip_header
 from lab.probe import PingRequest, Request, TcpRequest, UdpRequest
-from lab.probe.clients import failed
+from lab.probe.client import failed
 
 _KINDS: Final = {"reply": "reply", "refused": "refused", "error": "unreachable", "silence": "silence"}
 """What the model calls an outcome, and what a probe calls it."""

@@ -1,149 +1,23 @@
-"""The senders of probes: each sends its request, tells the tracker its marks, and notes what its sender sees.
-
-A client is driven by the prober: `start` sends, `ready` is called when a file of it is readable or writable, `icmp` when an ICMP error
-about its packet reaches the namespace. It never blocks.
-"""
+"""The senders of probes: each sends its request, tells the tracker its marks, and notes what its sender sees."""
 
 from __future__ import annotations
 
 import errno
 import selectors
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from lab.kernel.packet import Packet
-from lab.kernel.sandbox import Sandbox
-from lab.probe.kept import Conversation, Kept
-from lab.probe.outcome import IcmpError, Result
-from lab.probe.request import Address, PingRequest, Request, TcpRequest, TracerouteRequest, UdpRequest
-from lab.probe.track import Tracker, cookie
+from lab.probe.client import READ, WRITE, Answer, Context, IcmpPort, discover_path_mtu, failed, icmp_result, limit_hops, mark_packets
+from lab.probe.kept import Conversation
+from lab.probe.outcome import IcmpError
+from lab.probe.request import PingRequest, TcpRequest, TracerouteRequest, UdpRequest
+from lab.probe.track import cookie
 
-IP_MTU_DISCOVER: Final = 10
-IP_PMTUDISC_DONT: Final = 0
-IP_PMTUDISC_DO: Final = 2
-IPV6_DONTFRAG: Final = 62
-UNREACHABLE_ERRNOS: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.ENONET})
 _REFUSED: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOPROTOOPT, errno.EPIPE})
 """What a connection fails with whose other end has sent a reset; EPIPE is for who writes after it has been read."""
 TRACEROUTE_PORT: Final = 33434
-READ: Final = selectors.EVENT_READ
-WRITE: Final = selectors.EVENT_WRITE
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a sender has seen so far; `result` is None while it has seen nothing."""
-
-    result: Result | None = None
-    icmp: IcmpError | None = None
-    errno: int | None = None
-    ttl: int | None = None
-
-
-class IcmpPort(Protocol):
-    """The raw ICMP sockets of a namespace."""
-
-    def send(self, target: Address, message: bytes, *, ttl: int, df: bool, mark: int) -> None:
-        """Send an ICMP message. Raises OSError when the kernel refuses it."""
-
-
-@dataclass(slots=True)
-class Context:
-    """What clients share: the sandbox, the tracker, the selector their files are registered with (data: who is told, by `ready`)."""
-
-    sandbox: Sandbox
-    tracker: Tracker
-    selector: selectors.DefaultSelector
-    kept: Kept = field(default_factory=Kept)
-    """The conversations that go on after their probes."""
-
-    def open(self, client: Client, namespace: str, target: Address, kind: int) -> socket.socket:
-        """Open a non-blocking socket in a namespace for talking to `target`, registered for reading by `client`."""
-        opened = self.sandbox.socket_in(namespace, family_of(target), kind)
-        opened.setblocking(False)
-        self.selector.register(opened, READ, client)
-        return opened
-
-    def resume(self, client: Client, request: TcpRequest | UdpRequest) -> socket.socket | None:
-        """Go on with the conversation that a request names, registered for reading by `client`; None when there is none."""
-        conversation = self.kept.take(request)
-        if conversation is None:
-            return None
-        with suppress(OSError):  # nothing has come, or the connection's end has: whoever reads next is told
-            while conversation.socket.recv(65536, socket.MSG_PEEK):
-                conversation.socket.recv(65536)
-        self.tracker.resume(client.number, conversation.openings)
-        self.selector.register(conversation.socket, READ, client)
-        return conversation.socket
-
-
-def family_of(target: Address) -> socket.AddressFamily:
-    """Return the address family of a socket that talks to an address."""
-    return socket.AF_INET if target.version == 4 else socket.AF_INET6
-
-
-class Client(Protocol):
-    """One probe under way."""
-
-    answer: Answer
-
-    @property
-    def number(self) -> int:
-        """The number no other probe of the lab has."""
-
-    @property
-    def request(self) -> Request:
-        """What it asks."""
-
-    def start(self, context: Context, port: IcmpPort) -> None:
-        """Send the request."""
-
-    def ready(self, events: int) -> None:
-        """Read or write what can be read or written."""
-
-    def echo(self, packet: Packet, ttl: int) -> None:
-        """Take an echo reply that reached the sender."""
-
-    def icmp(self, error: IcmpError, quoted: Packet) -> None:
-        """Take an ICMP error that reached the sender."""
-
-    def close(self, context: Context) -> None:
-        """Close all files."""
-
-
-def failed(error: OSError) -> Answer:
-    """Return what a sender sees whose packet its own kernel refuses."""
-    number = error.errno or errno.EIO
-    return Answer("unreachable" if number in UNREACHABLE_ERRNOS else "error", errno=number)
-
-
-def discover_path_mtu(opened: socket.socket, *, df: bool) -> None:
-    """Forbid fragments, or let the kernel make them (ip(7), IP_MTU_DISCOVER; ipv6(7), IPV6_DONTFRAG)."""
-    if opened.family == socket.AF_INET:
-        opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO if df else IP_PMTUDISC_DONT)
-    else:
-        opened.setsockopt(socket.IPPROTO_IPV6, IPV6_DONTFRAG, int(df))
-
-
-def limit_hops(opened: socket.socket, ttl: int) -> None:
-    """Set the TTL, or hop limit, of what a socket sends."""
-    if opened.family == socket.AF_INET:
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-    else:
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
-
-
-def _mark(opened: socket.socket, mark: int) -> None:
-    """Let a socket's packets bear a firewall mark (socket(7), SO_MARK)."""
-    if mark:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-
-
-def icmp_result(error: IcmpError) -> Result:
-    """Return how a sender calls an ICMP error: a closed port refuses, everything else is out of reach."""
-    return "refused" if error.refuses else "unreachable"
 
 
 @dataclass(slots=True)
@@ -212,7 +86,7 @@ class TcpClient:
         opened = context.open(self, self.request.source, self.request.target, socket.SOCK_STREAM)
         self._socket, self._selector = opened, context.selector
         context.selector.modify(opened, WRITE, self)
-        _mark(opened, self.request.mark)
+        mark_packets(opened, self.request.mark)
         opened.bind(("", 0))
         context.tracker.connection(self.number, self.request.source, opened.getsockname()[1])
         code = opened.connect_ex((str(self.request.target), self.request.port))
@@ -302,7 +176,7 @@ class UdpClient:
         else:
             self._socket = context.open(self, self.request.source, self.request.target, socket.SOCK_DGRAM)
             discover_path_mtu(self._socket, df=self.request.df)
-            _mark(self._socket, self.request.mark)
+            mark_packets(self._socket, self.request.mark)
         try:
             if not self.request.over:
                 self._socket.connect((str(self.request.target), self.request.port))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from lab.kernel.capture import make_room
 from lab.kernel.decode import decode_network
 from lab.kernel.packet import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Icmp, Icmpv6, IPv4, IPv6
-from lab.probe.clients import READ, Client, Context, discover_path_mtu, limit_hops
+from lab.probe.client import READ, Client, Context, discover_path_mtu, limit_hops
 from lab.probe.glance import glance
 from lab.probe.outcome import IcmpError
 from lab.probe.request import Address

@@ -16,7 +16,8 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from lab.kernel.neighbour_table import neighbour_table_overflows
 from lab.kernel.sandbox import Sandbox
-from lab.probe.clients import READ, Client, Context, PingClient, TcpClient, TracerouteClient, UdpClient
+from lab.probe.client import READ, Client, Context
+from lab.probe.clients import PingClient, TcpClient, TracerouteClient, UdpClient
 from lab.probe.icmp import IcmpSocket
 from lab.probe.kept import Kept
 from lab.probe.observe import Observation, Observer

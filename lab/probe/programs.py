@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdatatype
 
 from lab.kernel.packet import Packet
-from lab.probe.clients import READ, Answer, Context, IcmpPort, failed, icmp_result
+from lab.probe.client import READ, Answer, Context, IcmpPort, failed, icmp_result
 from lab.probe.outcome import IcmpError
 from lab.probe.request import Address, DnsRequest, HttpRequest
 from lab.state.resolv import ResolvConf

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from lab.kernel.packet import ETHERTYPE_ARP
-from lab.probe.clients import Client, TcpClient, TracerouteClient
+from lab.probe.client import Client
+from lab.probe.clients import TcpClient, TracerouteClient
 from lab.probe.glance import Glance, is_arp_request, marks, ports
 from lab.probe.observe import Dropped, Observation, Observer, Seen
 from lab.probe.outcome import Grade, Loss, Outcome, Part, Sighting

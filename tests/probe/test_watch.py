@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
-from lab.probe.clients import Client, PingClient, TcpClient
+from lab.probe.client import Client
+from lab.probe.clients import PingClient, TcpClient
 from lab.probe.frame import Frame
 from lab.probe.observe import Observation, Seen
 from lab.probe.programs import CURL_PORTS, HttpClient
