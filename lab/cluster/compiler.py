@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from lab.cluster import kubernetes, plugin
+from lab.cluster.addressing import build_world
 from lab.cluster.api import ApiRefused, ApiServer
 from lab.cluster.dns import CLUSTERSET, Elsewhere, Zones, dns_server, zones
 from lab.cluster.emulation import Emulation
@@ -18,7 +19,7 @@ from lab.cluster.logs import CALICOCTL
 from lab.cluster.objects import ConfigMap, IPPool, Node, ServiceExport
 from lab.cluster.submariner import Submariner
 from lab.cluster.underlay.network import add_machine, build_underlay
-from lab.cluster.world import ClusterFacts, NodeFacts, Places, build_world, nowhere, v4
+from lab.cluster.world import ClusterFacts, NodeFacts, Places, nowhere, v4
 from lab.errors import InputError, Place, did_you_mean
 from lab.spec.events import Event, ExportEdit, FelixResync, History, IPPoolEdit, NodeAdded
 from lab.spec.topology import Topology
