@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from lab.forwarding.netfilter.conntrack import Connection, CtState, CtStatus, Direction, Tracked, remember, track
 from lab.forwarding.netfilter.nat import apply, bind, decided, manipulation_of
+from lab.forwarding.netfilter.outcomes import BREAK, Lost, Refuse
 from lab.forwarding.netfilter.ruleset import CompiledChain, Hook
-from lab.forwarding.netfilter.statements import BREAK, Lost, Refuse
 from lab.forwarding.netfilter.statements import set_connection as set_connection
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.packet import Packet

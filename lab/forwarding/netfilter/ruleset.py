@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
 from lab.forwarding.netfilter.expressions import Scope
-from lab.forwarding.netfilter.statements import Execute, compile_statement
+from lab.forwarding.netfilter.outcomes import Execute
+from lab.forwarding.netfilter.statements import compile_statement
 from lab.forwarding.unknown import Undecided
 from lab.state.nft import Chain, Ct, Nat, NftRule, NftTable
 

@@ -1,33 +1,27 @@
-"""nft statements, compiled to functions of a packet in transit.
-
-A statement lets the rule go on (None), ends the rule (`BREAK`), or decides: a verdict or a refusal.
-"""
+"""nft statements, compiled to functions of a packet in transit (`lab.forwarding.netfilter.outcomes`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, Literal
+from typing import Literal
 
 from lab.forwarding.addresses import select_address
 from lab.forwarding.addresses6 import select_address6
 from lab.forwarding.netfilter.conntrack import UNTRACKED, Connection, CtState, Tracked, remember
-from lab.forwarding.netfilter.expressions import Scope, compile_expression, compile_map, compile_members, kind_of
+from lab.forwarding.netfilter.expressions import Scope, compile_expression, kind_of
+from lab.forwarding.netfilter.matches import compile_match, compile_verdict_map
 from lab.forwarding.netfilter.nat import bind, decided, manipulation_of
+from lab.forwarding.netfilter.outcomes import BREAK, Execute, Lost, Outcome, Refuse, undecided
 from lab.forwarding.netfilter.readings import Evaluate
 from lab.forwarding.netfilter.transit import Transit
-from lab.forwarding.netfilter.values import Members, Value
+from lab.forwarding.netfilter.values import Value
 from lab.forwarding.packet import ICMP, ICMPV6, TCP, Address
 from lab.forwarding.unknown import Undecided
 from lab.state.nft import (
-    AnonymousSet,
-    BinaryOperation,
     Concat,
     Counter,
     Ct,
     Expression,
-    Fib,
     Limit,
     Log,
     Mangle,
@@ -35,44 +29,16 @@ from lab.state.nft import (
     Meta,
     Nat,
     NoTrack,
-    Numgen,
     OpaqueStatement,
     Payload,
     Prefix,
     Range,
     Reject,
-    SetRef,
     Statement,
     TcpOption,
     Verdict,
     VerdictMap,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """The rule does not apply to this packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """The rule rejects the packet."""
-
-    reject: Reject
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The statement had to give the packet up: masquerade without an address."""
-
-    why: str
-
-
-BREAK: Final = Break()
-"""The only one there is."""
-Outcome = None | Break | Verdict | Refuse | Lost
-Execute = Callable[[Transit], Outcome]
-"""A statement, compiled."""
 
 ACCEPT = Verdict("accept")
 
@@ -81,13 +47,13 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
     """Compile a statement; None for one that changes nothing. `rest` follows it in the rule, `subject` is the rule."""
     match statement:
         case Match():
-            return _match(statement, scope, subject)
+            return compile_match(statement, scope, subject)
         case Verdict():
             return lambda t: statement
         case VerdictMap():
-            return _verdict_map(statement, scope)
+            return compile_verdict_map(statement, scope)
         case Mangle(key) if scope.frames and key != Meta("mark"):
-            return _undecided(f"a change of {key} in a frame is not modelled", subject)
+            return undecided(f"a change of {key} in a frame is not modelled", subject)
         case Mangle():
             return _mangle(statement, scope)
         case Nat():
@@ -103,9 +69,9 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
             # What only counts and logs may do so or not: the packet goes the same way.
             if all(isinstance(after, Counter | Log | Limit) for after in rest):
                 return lambda t: BREAK
-            return _undecided("a rate limit decides", subject)
+            return undecided("a rate limit decides", subject)
         case OpaqueStatement(text):
-            return _undecided(f"the statement {text} is not modelled", subject)
+            return undecided(f"the statement {text} is not modelled", subject)
 
 
 def _answers(reject: Reject, t: Transit) -> bool:
@@ -119,140 +85,10 @@ def _answers(reject: Reject, t: Transit) -> bool:
             return True
 
 
-def _undecided(why: str, subject: object) -> Execute:
-    def ask(t: Transit) -> Outcome:
-        raise Undecided(why, subject)
-
-    return ask
-
-
 def _no_track(t: Transit) -> Outcome:
     if t.tracked is None:
         t.tracked = UNTRACKED
     return None
-
-
-# -- conditions ----------------------------------------------------------------------------------------------------
-
-
-def _match(statement: Match, scope: Scope, subject: object) -> Execute:
-    try:
-        return _compiled_match(statement, scope)
-    except Undecided as unknown:
-        return _undecided(unknown.why, subject)
-
-
-def _compiled_match(statement: Match, scope: Scope) -> Execute:
-    left, right, operator = statement.left, statement.right, statement.operator
-    kind = kind_of(left)
-    if isinstance(left, Fib) and left.result != "type":
-        return _fib_match(left, right, operator, scope)
-    if operator == "in" or (kind in _FLAGS and isinstance(right, AnonymousSet | str) and operator in ("==", "!=")):
-        return _flags_match(left, right, operator, kind, scope)
-    if operator in ("==", "!="):
-        if isinstance(right, BinaryOperation | Meta | Ct | Payload):
-            return _compare(compile_expression(left, scope), compile_expression(right, scope, kind), operator)
-        members = compile_members(right, kind, scope)
-        if isinstance(left, Numgen):
-            return _numgen_match(left, lambda number: (members.find(number) is not None) == (operator == "=="))
-        return _membership(compile_expression(left, scope), members, wanted=operator == "==")
-    if isinstance(left, Numgen) and isinstance(right, int):
-        return _numgen_match(left, lambda number: _ordered(number, right, operator))
-    return _compare(compile_expression(left, scope), compile_expression(right, scope, kind), operator)
-
-
-_FLAGS = frozenset(("ct_state", "ct_status", "tcp_flag"))
-
-
-def _membership(value_of: Evaluate, members: Members, *, wanted: bool) -> Execute:
-    find = members.find
-
-    def test(t: Transit) -> Outcome:
-        value = value_of(t)
-        return None if value is not None and (find(value) is not None) == wanted else BREAK
-
-    return test
-
-
-def _flags_match(left: Expression, right: Expression, operator: str, kind: str, scope: Scope) -> Execute:
-    """Compare a field of flags: a list means "any of these", as does ``in``; one flag alone with == means exactly that."""
-    value_of = compile_expression(left, scope)
-    if isinstance(right, SetRef):
-        return _membership(value_of, compile_members(right, kind, scope), wanted=operator != "!=")
-    elements = right.elements if isinstance(right, AnonymousSet) else (right,)
-    compiled = [compile_expression(element, scope, kind) for element in elements]
-    exact = operator in ("==", "!=") and kind == "tcp_flag" and not isinstance(right, AnonymousSet)
-    wanted = operator != "!="
-
-    def test(t: Transit) -> Outcome:
-        value = value_of(t)
-        if not isinstance(value, int):
-            return BREAK
-        mask = 0
-        for evaluate in compiled:
-            flag = evaluate(t)
-            mask |= flag if isinstance(flag, int) else 0
-        held = value == mask if exact else bool(value & mask)
-        return None if held == wanted else BREAK
-
-    return test
-
-
-def _fib_match(left: Fib, right: Expression, operator: str, scope: Scope) -> Execute:
-    """``fib ... oif missing``, ``exists`` or a device name; nft writes missing as false or 0."""
-    device_of = compile_expression(left, scope)
-    wanted = operator == "=="
-    if right in (False, "missing", 0, "0"):
-        return lambda t: None if (device_of(t) == "") == wanted else BREAK
-    if right in (True, "exists"):
-        return lambda t: None if (device_of(t) != "") == wanted else BREAK
-    return _membership(device_of, compile_members(right, "ifname", scope), wanted=wanted)
-
-
-def _compare(left: Evaluate, right: Evaluate, operator: str) -> Execute:
-    def test(t: Transit) -> Outcome:
-        first, second = left(t), right(t)
-        if first is None or second is None:
-            return BREAK
-        return None if _ordered(first, second, operator) else BREAK
-
-    return test
-
-
-def _ordered(first: Value, second: Value, operator: str) -> bool:
-    if operator in ("==", "!="):
-        return (first == second) == (operator == "==")
-    if not isinstance(first, int) or not isinstance(second, int):
-        return False
-    return {"<": first < second, ">": first > second, "<=": first <= second, ">=": first >= second}[operator]
-
-
-def _numgen_match(left: Numgen, holds: Callable[[int], bool]) -> Execute:
-    """A drawn number compared with a constant: two worlds at most, however large the range is."""
-    found = {holds(number) for number in range(left.offset, left.offset + left.modulus)}
-    outcomes = [None if held else BREAK for held in (True, False) if held in found]
-    meanings = tuple("drawn" if outcome is None else "not drawn" for outcome in outcomes)
-
-    def draw(t: Transit) -> Outcome:
-        key = (t.node.name, id(left), t.packet.key)
-        return outcomes[t.world.chooser.choose(key, f"a number drawn in {t.node.name}", meanings)] if len(outcomes) > 1 else outcomes[0]
-
-    return draw
-
-
-def _verdict_map(statement: VerdictMap, scope: Scope) -> Execute:
-    key = compile_expression(statement.key, scope)
-    found = compile_map(statement.map, kind_of(statement.key), scope)
-
-    def look_up(t: Transit) -> Outcome:
-        value = key(t)
-        number = None if value is None else found.members.find(value)
-        if number is None:
-            return BREAK
-        verdict = found.values[number]
-        return verdict if isinstance(verdict, Verdict) else BREAK
-
-    return look_up
 
 
 # -- changes -------------------------------------------------------------------------------------------------------
@@ -274,7 +110,7 @@ def _mangle(statement: Mangle, scope: Scope) -> Execute:
         case Payload("ip" | "ip6", "dscp"):
             return lambda t: _set_dscp(t, value_of)
         case key:
-            return _undecided(f"a change of {key} is not modelled", statement)
+            return undecided(f"a change of {key} is not modelled", statement)
 
 
 def _set_packet(t: Transit, value_of: Evaluate, name: Literal["mark", "ttl"]) -> Outcome:
