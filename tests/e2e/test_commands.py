@@ -72,11 +72,13 @@ phases:
       - tcp: {from: [a], to: [b], port: 80}
       - ping: {from: [a], to: [192.0.2.131], result: unreachable, icmp: host-unreachable, icmp_source: 192.0.2.66}
   slower:
+    after: slow
     changes:
       - impairment: {on: [r1], device: middle, delay: 200}
     expect:
       - series: {from: [a], to: [b], count: 5, lost: [0, 0], fastest: 210}
   healed:
+    after: slower
     changes:
       - impairment: {on: [r1, r2], device: middle}
     expect:

@@ -27,6 +27,7 @@ from lab.kernel.planning.steps import HoldFrames, LoadRuleset, RemoveNamespace, 
 from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
 from lab.probe.observe import Dropped, Observation, Seen, open_observer
+from lab.spec.patterns import DEVICE_NAME
 from lab.state import LO, AddressEntry, Impairment, Link, Namespace, State, Tun, Veth, complete
 
 MS = 1_000_000
@@ -36,19 +37,19 @@ ETHERTYPE = 0x88B5
 PACKET_AUXDATA = 8
 
 
-def two(here: Impairment | None = None, there: Impairment | None = None, *, device: str = "eth0", mtu: int = 1500) -> State:
-    """Two namespaces of both versions of IP and a cable, with impaired ends; `mtu` is that of the far one."""
+def two(here: Impairment | None = None, there: Impairment | None = None, *, mtus: tuple[int, int] = (1500, 1500)) -> State:
+    """Two namespaces of both versions of IP and a cable, with impaired ends."""
     namespaces = {
         name: Namespace(
             name,
-            links=(LO, Link(device, Veth(other, device), mtu=size, impairment=impairment)),
+            links=(LO, Link("eth0", Veth(other, "eth0"), mtu=mtu, impairment=impairment)),
             addresses=(
-                AddressEntry(device, IPv4Interface(f"10.0.0.{number}/24")),
-                AddressEntry(device, IPv6Interface(f"fd00::{number}/64")),
+                AddressEntry("eth0", IPv4Interface(f"10.0.0.{number}/24")),
+                AddressEntry("eth0", IPv6Interface(f"fd00::{number}/64")),
             ),
             sysctls={"net/ipv6/conf/all/accept_dad": "0", "net/ipv6/conf/default/accept_dad": "0"},
         )
-        for name, other, number, impairment, size in (("a", "b", 1, here, 1500), ("b", "a", 2, there, mtu))
+        for name, other, number, impairment, mtu in (("a", "b", 1, here, mtus[0]), ("b", "a", 2, there, mtus[1]))
     }
     return complete(State(namespaces))
 
@@ -73,6 +74,10 @@ class TestWithoutAKernel:
         assert is_near_end(near_end(device))
         assert len(near_end(device)) <= 15
         assert near_end(device) != near_end(f"{device[:-1]}x")
+
+    @pytest.mark.parametrize(("device", "is_one"), [("eth0", True), ("eth~0", True), ("~eth0", False)])
+    def test_no_file_names_such_a_device(self, device: str, is_one: bool) -> None:
+        assert bool(re.search(DEVICE_NAME, device)) is is_one
 
     def test_what_rules_cannot_send_elsewhere_takes_netem(self) -> None:
         with pytest.raises(MachineError, match="a:eth0 is to delay packets, which is not available here: it needs sch_netem, or") as caught:
@@ -256,9 +261,17 @@ class TestOnTheKernel:
     def test_the_same_frames_fit_as_without_a_delay(self, sandbox: Sandbox, delay: Impairment | None) -> None:
         """A veth end takes four bytes more than its MTU, the room of a VLAN tag, whether there is one or not (is_skb_forwardable)."""
         with Engine(sandbox) as engine:
-            engine.apply(two(delay, mtu=1400))
+            engine.apply(two(delay, mtus=(1500, 1400)))
             lengths = [1400, 1404, 1405, 1500, 60]
             assert arriving(sandbox, [frame(length) for length in lengths], 60) == [frame(length) for length in (1400, 1404, 60)]
+
+    def test_frames_may_become_longer(self, sandbox: Sandbox) -> None:
+        with Engine(sandbox) as engine:
+            engine.apply(two(Impairment(delay=10)))
+            engine.apply(two(Impairment(delay=10), mtus=(9000, 9000)))
+            assert arriving(sandbox, [frame(9000), frame(60)], 60) == [frame(9000), frame(60)]
+            engine.apply(two(Impairment(delay=10), mtus=(65_535, 65_535)))
+            assert arriving(sandbox, [frame(65_000), frame(60)], 60) == [frame(65_000), frame(60)]
 
     def test_a_tag_stays_where_it_is(self, sandbox: Sandbox) -> None:
         tagged = frame(1500)
@@ -354,7 +367,7 @@ def arriving(sandbox: Sandbox, frames: list[bytes], last: int) -> list[bytes]:
                 with suppress(OSError):  # the far end did not take it
                     sends.send(one)
         while True:
-            data, notes, _, address = hears.recvmsg(65536, 256)
+            data, notes, _, address = hears.recvmsg(1 << 17, 256)
             if address[2] == 4 or data[6:12] != b"\x02\0\0\0\0\x01":
                 continue
             status, *_, tag, protocol = struct.unpack("=IIIHHHH", notes[0][2])
