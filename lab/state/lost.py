@@ -104,9 +104,11 @@ def _lost_addresses(namespace: Namespace, before: Namespace) -> set[Address]:
     """Return the addresses whose going is noticed by routes that have them as their source.
 
     When a device goes away its primary addresses go first, and then nobody asks for the routes of its secondary ones
-    (fib_del_ifaddr finds no primary address and returns): those routes stay.
+    (fib_del_ifaddr finds no primary address and returns): those routes stay. Nor does anybody ask where a device that goes down
+    loses its IPv6 addresses (addrconf_ifdown).
     """
     there = {link.name for link in namespace.links}
+    went_down = {link.name for link in namespace.links if not link.up}
     lost: set[Address] = set()
     subnets: set[object] = set()
     for entry in before.addresses:
@@ -114,6 +116,8 @@ def _lost_addresses(namespace: Namespace, before: Namespace) -> set[Address]:
         subnet = entry.device, far.network
         secondary = far.version == 4 and subnet in subnets
         subnets.add(subnet)
+        if entry.interface.version == 6 and entry.device in went_down:
+            continue
         if entry.device in there or not secondary:
             lost.add(entry.interface.ip)
     return lost - {entry.interface.ip for entry in namespace.addresses}

@@ -163,6 +163,103 @@ ip link del nosuch
 """.strip().splitlines()
 """Typed one after the other. Many of them cannot be carried out: the kernel has to say the same."""
 
+COMMANDS6 = """
+ip route add 2001:db8:9::/48 via fd00:1::2
+ip -6 route add 2001:db8:9::/48 via fd00:2::2
+ip route add 2001:db8:9::/48 via fd00:2::2 dev b metric 50
+ip -6 r a default via fd00:1::2
+ip route add default via fd00:2::2 metric 7
+ip -6 route replace 2001:db8:9::/48 via fd00:2::2
+ip -6 route change 2001:db8:9::/48 via fd00:1::3
+ip -6 route change 2001:db8:7::/48 via fd00:1::3
+ip -6 route replace 2001:db8:8::/48 dev a proto static mtu 1400
+ip -6 route add 2001:db8:a::/48 via fd00:1::1
+ip -6 route add 2001:db8:a::/48 via fd00:77::1
+ip -6 route add 2001:db8:a::/48 via fd00:77::1 dev a onlink
+ip -6 route add 2001:db8:b::/48 via fd00:1::2 dev b
+ip -6 route add 2001:db8:b::/48 via fe80::7
+ip -6 route add 2001:db8:b::/48 via fe80::7 dev b
+ip -6 route add 2001:db8:c::/48 dev dn
+ip -6 route add blackhole 2001:db8:d::/48
+ip -6 route add unreachable 2001:db8:e::/48 metric 4000 table 100
+ip -6 route add prohibit 2001:db8:f::1
+ip -6 route add 2001:db8:10::/48 nexthop via fd00:1::2 dev a weight 2 nexthop via fd00:2::2 dev b
+ip -6 route add 2001:db8:11::/48 via fd00:1::2 src fd00:2::1 advmss 1200
+ip -6 route add 2001:db8:12::/48 via fd00:1::2 src fd00:3::1
+ip -6 route add 2001:db8:12::/48 via fd00:1::2 tos 0x10
+ip -6 route add 2001:db8:13::/48 via 2001:db8:9::1
+ip -6 route add default via fd00:1::2 table 200 proto bird
+ip -6 route del 2001:db8:d::/48
+ip -6 route del 2001:db8:d::/48
+ip -6 route del 2001:db8:9::/48 via fd00:2::77
+ip -6 route del 2001:db8:9::/48
+ip -6 route del 2001:db8:9::/48
+ip -6 route del 2001:db8:f::1
+ip -6 route del default metric 7
+ip -6 route del fd00:2::/64 dev b
+ip -6 route add 2001:db8:14::/48 via fd00:2::2
+ip -6 route flush table 200
+ip -6 rule add from 2001:db8::/32 table 100
+ip rule add from fd00:1::/64 fwmark 0x10/0xff lookup 100 pref 50
+ip -6 rule add fwmark 0x10/0xff lookup 100 pref 50
+ip -6 rule add fwmark 0x10/0xff lookup 100 pref 50
+ip -6 rule add not to 2001:db8:5::/48 iif a pref 60 prohibit
+ip -6 rule add ipproto ipv6-icmp pref 70 table 100
+ip -6 rule add from all lookup 100 suppress_prefixlength 64 pref 80
+ip -6 rule del pref 60
+ip -6 rule del pref 61
+ip -6 rule del fwmark 0x10/0xff
+ip rule add pref 90 table 100
+ip addr add fd00:3::1/64 dev a
+ip addr add fd00:3::1/64 dev a
+ip addr add fd00:3::1/48 dev a
+ip -6 addr add fd00:3::2/64 dev a nodad
+ip -6 addr add fd00:4::1/64 dev a noprefixroute
+ip -6 addr add fd00:5::5 dev a
+ip -6 addr add fd00:6::1/64 brd + dev a
+ip -6 addr replace fd00:3::1/64 dev a
+ip -6 route add 2001:db8:15::/48 via fd00:3::9
+ip addr del fd00:3::1/128 dev a
+ip addr del fd00:3::1/64 dev a
+ip addr del fd00:3::2/64 dev a
+ip addr del fd00:5::5/128 dev a
+ip -4 addr add 10.9.0.1/24 dev a
+ip -6 addr flush dev a
+ip neigh add fd00:2::7 lladdr 02:00:00:00:00:77 dev b nud permanent
+ip -6 neigh add fd00:2::7 lladdr 02:00:00:00:00:77 dev b
+ip -6 neigh replace fd00:2::7 lladdr 02:00:00:00:00:78 dev b
+ip neigh del fd00:2::7 dev b
+ip neigh del fd00:2::7 dev b
+ip neigh add proxy fd00:2::9 dev b
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv6.conf.all.forwarding=1
+sysctl -w net.ipv6.conf.b.forwarding=0
+nft add table ip6 filter
+nft add chain ip6 filter forward { type filter hook forward priority 0 \\; policy drop \\; }
+nft add rule ip6 filter forward ip6 saddr 2001:db8::/32 tcp dport { 80, 443 } counter accept comment '"web"'
+nft add rule ip6 filter forward ip6 daddr 2001:db8::1 icmpv6 type echo-request reject with icmpv6 type admin-prohibited
+nft add rule ip6 filter forward icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+nft add rule ip6 filter forward ip6 saddr { 2001:db8:1::/64, 2001:db8:2::7 } drop
+nft add rule ip6 filter forward reject with icmpv6 type no-route
+nft add rule ip6 filter forward reject
+nft add table inet both
+nft 'add chain inet both in { type filter hook input priority 0; policy accept; }'
+nft add rule inet both in tcp dport 22 reject with icmpx type admin-prohibited
+nft add table ip6 nat
+nft 'add chain ip6 nat post { type nat hook postrouting priority srcnat; }'
+nft 'add chain ip6 nat pre { type nat hook prerouting priority dstnat; }'
+nft add rule ip6 nat post ip6 saddr fd00::/8 oifname "b" masquerade
+nft add rule ip6 nat post meta mark 0x10 snat to 2001:db8::9
+nft 'add rule ip6 nat pre tcp dport 80 dnat to [2001:db8::9]:8080'
+nft add rule ip6 nat pre tcp dport 81 dnat to 2001:db8::9
+nft flush chain ip6 filter forward
+nft delete table ip6 nat
+ip link set dev b down
+ip link set dev b up
+ip -6 route add 2001:db8:16::/48 via fd00:2::2
+""".strip().splitlines()
+"""The same of IPv6."""
+
 
 def network() -> State:
     """A node with cables a, b and c, one that is down, a bridge and VXLAN devices over both versions of IP."""
@@ -187,6 +284,19 @@ def network() -> State:
     return complete(builder.freeze())
 
 
+def network6() -> State:
+    """The same node with IPv6 on a and b, which it forwards. Nobody looks for duplicate addresses, which takes a second each time."""
+    builder = StateBuilder(network())
+    node = builder["n"]
+    for number, name in enumerate(("a", "b"), start=1):
+        node.add_address(AddressEntry(name, ip_interface(f"fd00:{number}::1/64")))
+    for scope in ("all", "default", "a", "b"):
+        node.sysctl(f"net/ipv6/conf/{scope}/accept_dad", 0)
+    for scope in ("all", "b"):
+        node.sysctl(f"net/ipv6/conf/{scope}/forwarding", 1)
+    return complete(builder.freeze())
+
+
 def deltas(read: State, state: State) -> list[str]:
     """What distinguishes the node as it was read from the node as it should be, of all that the state speaks about."""
     was, wanted = without_bare_ipv6(read["n"]), state["n"]
@@ -198,12 +308,13 @@ def deltas(read: State, state: State) -> list[str]:
 
 
 @pytest.mark.kernel
-def test_typed_commands_do_to_a_state_what_they_do_to_the_kernel(sandbox: Sandbox) -> None:
-    state, refused = network(), 0
+@pytest.mark.parametrize(("state", "commands"), [(network(), COMMANDS), (network6(), COMMANDS6)], ids=["IPv4", "IPv6"])
+def test_typed_commands_do_to_a_state_what_they_do_to_the_kernel(sandbox: Sandbox, state: State, commands: list[str]) -> None:
+    refused = 0
     with Engine(sandbox) as engine:
         engine.apply(state)
         assert deltas(engine.read_back(), state) == []
-        for number, line in enumerate(COMMANDS, start=1):
+        for number, line in enumerate(commands, start=1):
             words = split_words(line, Place("typed", number))
             ran = sandbox.spawn("n", [word.text for word in words], stdout=PIPE, stderr=STDOUT)
             said = ran.communicate()[0].decode()

@@ -130,7 +130,17 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         ("sudo -n", "change:2:1: expected a command after sudo"),
         ("ip route add 10.0.0.0/8\\", "change:2:24: put a space before this"),
         ("ip route add 10.0.0.0/8 \\", "change:2:25: the command goes on below, and nothing is there"),
-        ("ip -6 route add fd00::/64 dev lan", "change:2:4: what commands for IPv6 change is not modelled\n  hint: on Linux, `--emulate`"),
+        (
+            "ip -6 route add fd00::/64 dev lan",
+            "change:2:1: what comes with IPv6, which r1 does not have yet, is not modelled\n  hint: on Linux, `--emulate`",
+        ),
+        ("ip -6 route add 10.0.0.0/8 dev lan", "change:2:17: expected IPv6 here, as before, found 10.0.0.0/8"),
+        ("ip route add 10.0.0.0/8 via fd00::1", "change:2:25: a gateway of IPv6 on the way to IPv4 is not modelled"),
+        ("ip rule add from fd00::/8 to 10.0.0.0/8 table 5", "change:2:30: expected IPv6 here, as before, found 10.0.0.0/8"),
+        (
+            "ip rule add from fd00::/8 table 5",
+            "change:2:1: the kernel would refuse this: Invalid source address (without -6 a rule is of IPv4)",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_at_its_word_with_the_nearest_name(line: str, told: str) -> None:

@@ -207,6 +207,7 @@ class _Step:
         """The namespace once links and addresses are as wanted, with what the kernel adds and removes on each step there."""
         now, after = self.kept, self.change.after
         fewer = tuple(entry for entry in self._addresses() if entry not in gone)
+        now = complete_namespace(replace(now, sysctls={**now.sysctls, **after.sysctls}), now)  # forwarding makes anycast addresses
         for step in (replace(now, addresses=fewer), replace(now, addresses=fewer, links=after.links), after):
             now = complete_namespace(replace(now, addresses=step.addresses, links=step.links), now)
         return now

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from lab.errors import InputError, did_you_mean, quoted
+from lab.state.builder import NamespaceBuilder
 from lab.state.implied import complete
 from lab.state.lost import without_carrier
 from lab.state.network import State
@@ -20,7 +21,6 @@ from lab.state.provenance import Provenance
 from lab.state.state_builder import StateBuilder
 from lab.state.typed.devices import change_addresses, change_fdb, change_links, change_neighbours
 from lab.state.typed.nexthops import change_nexthops
-from lab.state.typed.numbers import READING
 from lab.state.typed.routes import change_routes
 from lab.state.typed.rules import change_rules
 from lab.state.typed.rulesets import change_tables
@@ -36,7 +36,7 @@ _IP_OBJECTS: Final = (
 """In the order in which ip(8) looks for what an abbreviation means."""
 _LISTS: Final = re.compile(r"-[nvx]*[LS][nvx]*|--list|--list-rules")
 """How iptables is asked what there is."""
-_FLAGS: Final = ("-4", "-s", "-d", "-o", "-br", "-c", "-color", "-details", "-stats", "-force")
+_FLAGS: Final = ("-s", "-d", "-o", "-br", "-c", "-color", "-details", "-stats", "-force")
 
 
 def carry_out(state: State, node: str, words: Sequence[Word], script: Sequence[Word] = ()) -> State:
@@ -77,20 +77,16 @@ def carry_out(state: State, node: str, words: Sequence[Word], script: Sequence[W
 
 
 def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> None:
-    six = None
     while (option := reader.peek() or "").startswith("-"):
         reader.take("an option")
-        if option == "-6":
-            six = reader.place
+        if option in ("-4", "-6"):
+            reader.version = 4 if option == "-4" else 6
         elif option not in _FLAGS:
             raise NotModelled(f"the option {quoted(option)} of `ip` is not modelled", place=reader.place)
     said = reader.take("an object of `ip` (route, nexthop, rule, link, addr, neigh)")
     name = next((known for known in _IP_OBJECTS if known.startswith(said) and said), None)
     namespace = builder[node]
-    if six is not None and name is not None:
-        if reader.peek() not in (None, *READING):
-            raise NotModelled("what commands for IPv6 change is not modelled", place=six)
-        return
+    had_ipv6 = _has_ipv6(namespace)
     match name:
         case "route":
             change_routes(reader, namespace, why)
@@ -114,3 +110,11 @@ def _ip(reader: Reader, builder: StateBuilder, node: str, why: Provenance) -> No
             )
         case _:
             raise NotModelled(f"`ip {name}` is not modelled", place=reader.place)
+    if _has_ipv6(namespace) and not had_ipv6:
+        raise NotModelled(f"what comes with IPv6, which {node} does not have yet, is not modelled", place=reader.words[0].place)
+
+
+def _has_ipv6(namespace: NamespaceBuilder) -> bool:
+    """Whether a namespace states anything of IPv6 (`states_ipv6`)."""
+    said = (*(e.interface for e in namespace.addresses), *(route.destination for route in namespace.routes))
+    return any(one.version == 6 for one in said) or any(rule.family == 6 for rule in namespace.rules)

@@ -54,6 +54,8 @@ def change_links(reader: Reader, builder: StateBuilder, namespace: NamespaceBuil
                 namespace.change_link(device, up=True)
             case "down":
                 namespace.change_link(device, up=False)
+                if namespace.sysctls.get(f"net/ipv6/conf/{device}/keep_addr_on_down", "0") == "0":  # addrconf_ifdown
+                    namespace.addresses = [e for e in namespace.addresses if e.device != device or e.interface.version == 4]
             case "mtu":
                 mtu = reader.number("an MTU", 65535)
                 if mtu < 68:
@@ -91,9 +93,12 @@ def change_addresses(reader: Reader, namespace: NamespaceBuilder, why: Provenanc
         return
     entry = replace(_read_address(reader, namespace), provenance=why)
     there = [e for e in namespace.addresses if (e.device, e.interface) == (entry.device, entry.interface)]
+    same = [e for e in namespace.addresses if (e.device, e.interface.ip) == (entry.device, entry.interface.ip)]
+    if entry.interface.version == 6 and verb != "delete":
+        there = same  # an address is on a device once, whatever its prefix length (ipv6_add_addr)
     match verb:
         case "delete":
-            meant = there or [e for e in namespace.addresses if e.device == entry.device and e.interface.ip == entry.interface.ip]
+            meant = there or (same if entry.interface.version == 4 else [])
             if not meant:
                 reader.refuse(f"Cannot assign requested address ({entry.device} has no {entry.interface})")
             _remove(namespace, meant[0])
@@ -111,6 +116,8 @@ def change_addresses(reader: Reader, namespace: NamespaceBuilder, why: Provenanc
 def _remove(namespace: NamespaceBuilder, gone: AddressEntry) -> None:
     """Remove an address and, if it is the primary one of its subnet, the others with it: promote_secondaries is 0 unless stated."""
     same = [e for e in namespace.addresses if e.device == gone.device and e.interface.network == gone.interface.network]
+    if gone.interface.version == 6:
+        same = [gone]
     promoted = any(namespace.sysctls.get(f"net/ipv4/conf/{scope}/promote_secondaries") == "1" for scope in ("all", gone.device))
     leaving = same if same[0] is gone and not promoted else [gone]
     namespace.addresses = [entry for entry in namespace.addresses if not any(entry is other for other in leaving)]
@@ -132,13 +139,19 @@ def _read_address(reader: Reader, namespace: NamespaceBuilder) -> AddressEntry:
                 peer = reader.interface()
             case "noprefixroute":
                 no_route = True
+            case "nodad" | "home" | "mngtmpaddr" | "optimistic" if interface.version == 6:
+                pass
             case "label" | "valid_lft" | "preferred_lft" | "proto":
                 reader.take("a value")
             case _:
                 reader.unknown(("dev", "scope", "broadcast", "peer", "noprefixroute"), "an option of an address (dev, scope, ...)")
     if device is None:
         reader.fail("an address needs its device", "add `dev DEVICE`")
-    own: Scope = "host" if interface.ip.is_loopback else "global"
+    own: Scope = "host" if interface.ip.is_loopback else "link" if interface.version == 6 and interface.ip.is_link_local else "global"
+    if interface.version == 6 and broadcast is not None:
+        reader.refuse("Broadcast can be set only for IPv4 addresses")
+    if interface.version == 6:
+        scope = own  # the kernel tells it from the address (ipv6_addr_scope)
     return AddressEntry(device, interface, scope or own, broadcast, peer, no_route)
 
 
@@ -158,7 +171,7 @@ def _broadcast(reader: Reader, interface: object) -> IPv4Address:
 def _flush_addresses(reader: Reader, namespace: NamespaceBuilder) -> None:
     reader.skip("dev")
     device = reader.device(list(namespace.links), namespace.name)
-    namespace.addresses = [entry for entry in namespace.addresses if entry.device != device]
+    namespace.addresses = [e for e in namespace.addresses if e.device != device or reader.version not in (None, e.interface.version)]
 
 
 def change_neighbours(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
@@ -234,7 +247,7 @@ def _read_fdb(reader: Reader, namespace: NamespaceBuilder) -> FdbEntry:
             case "dev":
                 device = reader.device(list(namespace.links), namespace.name)
             case "dst":
-                destination = reader.any_address("the remote VTEP")
+                destination = reader.address("the remote VTEP")
             case "port":
                 port = reader.number("a port", 65535)
             case "vni":

@@ -59,10 +59,11 @@ def _read(reader: Reader, namespace: NamespaceBuilder) -> _Said:
             case "id":
                 said.id = reader.number("the id of a nexthop")
             case "via":
-                if reader.skip("inet6"):
-                    raise NotModelled("a gateway of IPv6 is not modelled", place=reader.place)
+                six = reader.skip("inet6")
                 reader.skip("inet")
                 said.via = reader.address("a next hop")
+                if six or said.via.version == 6:
+                    raise NotModelled("a gateway of IPv6 is not modelled", place=reader.place)
             case "dev":
                 said.device = reader.device(list(namespace.links), namespace.name)
             case "onlink":

@@ -1,19 +1,22 @@
 """`ip route`, read and carried out on a namespace as ip-route(8) and the kernel do it.
 
-Sources: iproute_modify in iproute2, fib_table_insert, fib_table_delete and fib_check_nh in net/ipv4.
+Sources: iproute_modify in iproute2; fib_table_insert, fib_table_delete and fib_check_nh in net/ipv4; ip6_route_del in
+net/ipv6/route.c.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv6Address, IPv6Network, ip_network
 from typing import Final, cast, get_args
 
 from lab.state.builder import NamespaceBuilder
+from lab.state.implied import USER_METRIC
 from lab.state.objects import Address, Network, NextHop, Protocol, Route, RouteType, Table
 from lab.state.provenance import Provenance
 from lab.state.typed.numbers import READING, protocol_number, table_number
+from lab.state.typed.routes6 import change_route6, checked_device6
 from lab.state.typed.words import NotModelled, Reader
 
 _SCOPES: Final[Mapping[str, str]] = {"global": "global", "universe": "global", "site": "site", "link": "link", "host": "host"}
@@ -75,6 +78,9 @@ def change_routes(reader: Reader, namespace: NamespaceBuilder, why: Provenance) 
         _delete(reader, namespace, said)
         return
     route = _with_way(reader, namespace, replace(_route(reader, said), provenance=why))
+    if route.destination.version == 6:
+        change_route6(reader, namespace, verb, route)
+        return
     same = [number for number, other in enumerate(namespace.routes) if other.key == route.key]
     match verb:
         case "add" if same:
@@ -98,6 +104,7 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
     if reader.peek() in _TYPES and reader.peek() is not None:
         kind = reader.take("a type of route")
     reader.skip("to")
+    default = reader.version is None and reader.peek() in ("default", "any", "all")
     said = _Said(reader.network("the destination of the route"), kind)
     if kind in ("local", "broadcast"):
         said.table = Table.LOCAL
@@ -106,6 +113,8 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
         match word:
             case "via":
                 said.via = _via(reader)
+                if default and said.via.version == 6:  # what leads by IPv6 is the default route of IPv6
+                    said.destination = IPv6Network("::/0")
             case "dev":
                 said.device = reader.device(list(namespace.links), namespace.name)
             case "table":
@@ -133,13 +142,18 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
                 said.nexthop = reader.number("the id of a nexthop")
             case _:
                 reader.unknown(_ROUTE_WORDS, "an option of a route (via, dev, table, metric, ...)")
+    if said.destination.version == 6 and (said.nexthop is not None or any(hop.via is None for hop in said.hops)):
+        raise NotModelled("nexthop objects of IPv6, and ways without a gateway, are not modelled", place=reader.words[0].place)
+    if said.destination.version == 6 and said.tos:
+        reader.refuse("Invalid dsfield (tos): option not available for IPv6")
     return said
 
 
 def _via(reader: Reader) -> Address:
-    if reader.skip("inet6"):
-        raise NotModelled("a gateway of IPv6 is not modelled", place=reader.place)
+    six = reader.skip("inet6")
     reader.skip("inet")
+    if reader.version == 4 and (six or ":" in (reader.peek() or "")):
+        raise NotModelled("a gateway of IPv6 on the way to IPv4 is not modelled", place=reader.place)
     return reader.address("a next hop")
 
 
@@ -181,7 +195,13 @@ def _route(reader: Reader, said: _Said) -> Route:
     if kind in _WAYLESS and (said.via is not None or said.hops):
         reader.refuse(f"a route of type {kind} leads nowhere")
     by_type = "host" if kind == "local" else "link" if kind in ("broadcast", "multicast", "anycast") else "global"
-    direct = kind == "unicast" and said.nexthop is None and said.via is None and not any(hop.via for hop in said.hops)
+    direct = (
+        said.destination.version == 4
+        and kind == "unicast"
+        and said.nexthop is None
+        and said.via is None
+        and not any(hop.via for hop in said.hops)
+    )
     single = said.hops[0] if len(said.hops) == 1 else None
     return Route(
         said.destination,
@@ -189,10 +209,10 @@ def _route(reader: Reader, said: _Said) -> Route:
         via=said.via if single is None else single.via,
         device=None if kind in _WAYLESS else (said.device if single is None else single.device),
         table=said.table,
-        metric=said.metric or 0,
+        metric=said.metric or (USER_METRIC if said.destination.version == 6 else 0),
         source=said.source,
         protocol=Protocol.BOOT if said.protocol is None else said.protocol,
-        scope=said.scope or ("link" if direct else by_type),  # type: ignore[arg-type]
+        scope="global" if said.destination.version == 6 else said.scope or ("link" if direct else by_type),  # type: ignore[arg-type]
         tos=said.tos,
         onlink=said.onlink if single is None else single.onlink,
         mtu=said.mtu,
@@ -226,6 +246,8 @@ def checked_device(reader: Reader, namespace: NamespaceBuilder, table: int, hop:
     if via is None:
         assert device is not None
         return device
+    if isinstance(via, IPv6Address):
+        return checked_device6(reader, namespace, table, hop, via)
     if hop.onlink and device is not None:
         if any(entry.interface.ip == via for entry in namespace.addresses):
             reader.refuse(f"Nexthop has invalid gateway ({via} is an address of {namespace.name} itself)")
@@ -257,30 +279,40 @@ def _on_link(namespace: NamespaceBuilder, table: int, via: Address, device: str 
 
 
 def _delete(reader: Reader, namespace: NamespaceBuilder, said: _Said) -> None:
-    for number, route in enumerate(namespace.routes):
-        if _is_meant(route, said):
-            del namespace.routes[number]
-            return
+    found = [number for number, route in enumerate(namespace.routes) if _is_meant(route, said)]
+    if found and said.destination.version == 6:  # the kernel has them in the order of their metrics
+        found.sort(key=lambda number: namespace.routes[number].metric)
+    if found:
+        del namespace.routes[found[0]]
+        return
     known = sorted({str(route.destination) for route in namespace.routes if route.table == said.table})
-    near = [name for name in known if IPv4Network(name).overlaps(cast(IPv4Network, said.destination)) and name != "0.0.0.0/0"]
+    near = [name for name in known if _overlaps(ip_network(name), said.destination) and not name.endswith("/0")]
     there = f"; table {int(said.table)} leads to {', '.join(near or known)}" if known else f"; table {int(said.table)} is empty"
     reader.refuse(f"No such process (no such route to {said.destination}{there})")
+
+
+def _overlaps(one: Network, other: Network) -> bool:
+    return one.version == other.version and (one.network_address in other or other.network_address in one)
 
 
 def _is_meant(route: Route, said: _Said) -> bool:
     """Whether a route is one that `ip route del` means: what is not said is any (fib_table_delete)."""
     if (route.destination, route.table, route.tos) != (said.destination, said.table, said.tos):
         return False
-    asked = (
-        (said.type, route.type),
-        (said.metric, route.metric),
-        (said.source, route.source),
+    asked: tuple[tuple[object, object], ...] = (
+        (said.metric or None, route.metric),
         (said.protocol, route.protocol),
-        (said.scope, route.scope),
         (said.device, route.device),
         (said.via, route.via),
-        (said.nexthop, route.nexthop),
     )
+    if route.destination.version == 4:
+        asked += (
+            (said.type, route.type),
+            (said.metric, route.metric),
+            (said.source, route.source),
+            (said.scope, route.scope),
+            (said.nexthop, route.nexthop),
+        )
     if any(wanted is not None and wanted != found for wanted, found in asked):
         return False
     return not said.hops or [(h.via, h.device or o.device) for h, o in zip(said.hops, route.hops, strict=False)] == [
@@ -315,4 +347,5 @@ def _flush(reader: Reader, namespace: NamespaceBuilder) -> None:
         or (device is not None and route.device != device)
         or (exact is not None and route.destination != exact)
         or (protocol is not None and route.protocol != protocol)
+        or route.destination.version != (reader.version or 4)
     ]

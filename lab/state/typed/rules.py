@@ -27,6 +27,7 @@ _RULE_WORDS: Final = (
     "dport",
     "goto",
 )
+_IP_PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
 
 
 def change_rules(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
@@ -36,17 +37,24 @@ def change_rules(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -
         return
     if verb in ("flush", "restore"):
         raise NotModelled(f"`ip rule {verb}` is not modelled", place=reader.place)
+    four = reader.version != 6
     said = _read_rule(reader)
+    if four and reader.version == 6:
+        reader.refuse("Invalid source address (without -6 a rule is of IPv4)")
+    version = reader.version or 4
+    if version == 6 and not any(rule.family == 6 for rule in namespace.rules):
+        raise NotModelled(f"{namespace.name} has no rules of IPv6 yet: which it has then is not modelled", place=reader.words[0].place)
     if verb == "delete":
         for number, rule in enumerate(namespace.rules):
-            if rule.family == 4 and all(getattr(rule, name) == value for name, value in said.items()):
+            if rule.family == version and all(getattr(rule, name) == value for name, value in said.items()):
                 del namespace.rules[number]
                 return
         reader.refuse("No such file or directory (there is no such rule)")
     if "action" not in said and "table" not in said:
         said["table"] = int(Table.MAIN)
     priority = said.pop("priority", None)
-    rule = Rule(_free_priority(namespace) if priority is None else int(str(priority)), provenance=why, **said)  # type: ignore[arg-type]
+    said["family"] = version
+    rule = Rule(_free_priority(namespace, version) if priority is None else int(str(priority)), provenance=why, **said)  # type: ignore[arg-type]
     if rule in namespace.rules:
         reader.refuse("File exists (the same rule is there)")
     if rule.action == "goto" and (rule.goto is None or rule.goto <= rule.priority):
@@ -55,9 +63,9 @@ def change_rules(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -
     namespace.rules.sort(key=lambda other: (other.family, other.priority))
 
 
-def _free_priority(namespace: NamespaceBuilder) -> int:
+def _free_priority(namespace: NamespaceBuilder, version: int) -> int:
     """Return the priority of a rule that states none: one before that of the second rule (fib_default_rule_pref)."""
-    own = [rule.priority for rule in namespace.rules if rule.family == 4]
+    own = [rule.priority for rule in namespace.rules if rule.family == version]
     return own[1] - 1 if len(own) > 1 and own[1] else 0
 
 
@@ -85,13 +93,15 @@ def _read_rule(reader: Reader) -> dict[str, object]:
             case "tos" | "dsfield":
                 said["tos"] = reader.number("a TOS", 255)
             case "ipproto":
-                said["ip_protocol"] = named_number(reader, "an IP protocol", {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}, 255)
+                said["ip_protocol"] = named_number(
+                    reader, "an IP protocol", {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}, 255
+                )
             case "sport":
                 said["source_ports"] = _ports(reader)
             case "dport":
                 said["destination_ports"] = _ports(reader)
             case "suppress_prefixlength" | "sup_pl":
-                said["suppress_prefix_length"] = reader.number("a prefix length", 32)
+                said["suppress_prefix_length"] = reader.number("a prefix length", 128 if reader.version == 6 else 32)
             case "goto":
                 said |= {"action": "goto", "goto": reader.number("a priority")}
             case "proto" | "protocol":

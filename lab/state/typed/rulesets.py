@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import Final, Literal, cast, get_args
 
 from lab.errors import did_you_mean, quoted
@@ -45,10 +45,12 @@ _PRIORITIES: Final[Mapping[str, int]] = {"raw": -300, "mangle": -150, "dstnat": 
 _PLAIN: Final = {"iif": Meta("iif"), "oif": Meta("oif"), "iifname": Meta("iifname"), "oifname": Meta("oifname")}
 _HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "ip": ("saddr", "daddr", "protocol", "ttl", "dscp"),
+    "ip6": ("saddr", "daddr", "nexthdr", "hoplimit"),
     "tcp": ("sport", "dport"),
     "udp": ("sport", "dport"),
     "th": ("sport", "dport"),
     "icmp": ("type", "code"),
+    "icmpv6": ("type", "code"),
 }
 _CONDITIONS: Final = (*_PLAIN, *_HEADERS, "meta", "ct")
 _STATEMENTS: Final = ("counter", "accept", "drop", "return", "jump", "goto", "reject", "masquerade", "snat", "dnat", "log", "comment")
@@ -258,16 +260,16 @@ def _value(tokens: Reader) -> Expression:
     if said.startswith("@"):
         return SetRef(said[1:])
     try:
-        return IPv4Address(said)
+        return ip_address(said)
     except ValueError:
         pass
     try:
         if "/" in said:
-            return Prefix(IPv4Network(said))
+            return Prefix(ip_network(said))
         first, dash, last = said.partition("-")
         if dash and first and last:
             numbers = first.isdecimal() and last.isdecimal()
-            return Range(int(first), int(last)) if numbers else Range(IPv4Address(first), IPv4Address(last))
+            return Range(int(first), int(last)) if numbers else Range(ip_address(first), ip_address(last))
         return int(said, 0)
     except ValueError:
         return said
@@ -369,12 +371,19 @@ class _Rule:
 
     def _nat(self, word: Literal["snat", "dnat"]) -> Nat:
         tokens = self.tokens
-        tokens.skip("ip")
+        if tokens.peek() in ("ip", "ip6"):
+            tokens.take("a family")
         tokens.skip("to")
         said = tokens.take("an address")
-        address, colon, port = said.partition(":")
+        if said.startswith("["):
+            address, _, port = said[1:].partition("]")
+            port = port.removeprefix(":")
+        elif said.count(":") > 1:
+            address, port = said, ""
+        else:
+            address, _, port = said.partition(":")
         try:
-            return Nat(word, IPv4Address(address), int(port) if colon else None)
+            return Nat(word, ip_address(address), int(port) if port else None)
         except ValueError:
             tokens.fail(f"expected an address, as 10.0.0.1 or 10.0.0.1:80, found {quoted(said)}")
 
@@ -385,8 +394,8 @@ class _Rule:
         if tokens.skip("tcp"):
             tokens.skip("reset")
             return Reject("tcp reset")
-        kind = tokens.take("icmp or tcp reset")
-        if kind not in ("icmp", "icmpx"):
+        kind = tokens.take("icmp, icmpv6, icmpx or tcp reset")
+        if kind not in ("icmp", "icmpv6", "icmpx"):
             raise NotModelled(f"`reject with {kind}` is not modelled", place=tokens.place)
         tokens.skip("type")
         return Reject(kind, tokens.take("a code, as host-unreachable"))  # type: ignore[arg-type]

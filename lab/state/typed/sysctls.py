@@ -1,7 +1,8 @@
 """`sysctl` and `echo VALUE > /proc/sys/...`, read and carried out on a namespace as the kernel does it.
 
-Sources: sysctl(8) for how names are written, devinet_sysctl_forward and inet_forward_change in net/ipv4/devinet.c for what a write of
-ip_forward does to the interfaces, devinet_sysctl there and neigh_sysctl_template in net/core/neighbour.c for the names of a device.
+Sources: sysctl(8) for how names are written, devinet_sysctl_forward and inet_forward_change in net/ipv4/devinet.c and
+addrconf_fixup_forwarding in net/ipv6/addrconf.c for what a write of ip_forward, or of forwarding for all, does to the interfaces,
+devinet_sysctl in the former and neigh_sysctl_template in net/core/neighbour.c for the names of a device.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _PATH: Final = re.compile(r"net/[\w./*-]+")
 _OF_DEVICE: Final = re.compile(r"net/(ipv[46]/(?:conf|neigh))/(.+)/([^/]+)")
 _FOR_ALL: Final = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
 _FORWARDING: Final = re.compile(r"net/ipv4/conf/[^/]+/forwarding")
+_FOR_ALL6: Final = "net/ipv6/conf/all/forwarding"
+_FORWARDING6: Final = re.compile(r"net/ipv6/conf/[^/]+/forwarding")
 _OF_CONF: Final = """
 accept_local accept_redirects accept_source_route arp_accept arp_announce arp_evict_nocarrier arp_filter arp_ignore arp_notify bc_forwarding
 bootp_relay disable_policy disable_xfrm drop_gratuitous_arp drop_unicast_in_l2_multicast force_igmp_version forwarding
@@ -81,6 +84,9 @@ def set_sysctl(reader: Reader, namespace: NamespaceBuilder, path: str, value: st
     _check_name(reader, namespace, path)
     if path in _FOR_ALL:
         for every in (*_FOR_ALL, "net/ipv4/conf/default/forwarding", *(p for p in namespace.sysctls if _FORWARDING.fullmatch(p))):
+            namespace.sysctl(every, value)
+    if path == _FOR_ALL6:
+        for every in [p for p in namespace.sysctls if _FORWARDING6.fullmatch(p)]:
             namespace.sysctl(every, value)
     namespace.sysctl(path, value)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address, ip_network
-from typing import Final, NoReturn, TypeVar
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from typing import Final, Literal, NoReturn, TypeVar
 
 from lab.errors import InputError, Place, did_you_mean, nearest, quoted, unsafe_character
 from lab.state.objects import Address, Interface, Network
 
 T = TypeVar("T")
+V = TypeVar("V", Address, Network, Interface)
 
 _EXPANDED: Final = "$`*?~"
 _OPERATORS: Final = ";|&()<"
@@ -135,6 +136,8 @@ class Reader:
     """Takes the words of one command one by one."""
 
     words: Sequence[Word]
+    version: Literal[4, 6] | None = None
+    """The version of IP that the command is about, once it has said so: by -4 or -6, or by its first address."""
     at: int = 0
     taken: list[str] = field(default_factory=list)
 
@@ -199,35 +202,38 @@ class Reader:
         return number
 
     def address(self, what: str) -> Address:
-        """Take an IPv4 address."""
-        return self.read(f"{what}, an IPv4 address", IPv4Address)
-
-    def any_address(self, what: str) -> Address:
-        """Take an address of either version of IP."""
-        return self.read(f"{what}, an IP address", ip_address)
+        """Take an address of the version that the command is about; the first one says of which."""
+        return self._of_its_version(self.read(f"{what}, an address", ip_address))
 
     def network(self, what: str = "a network") -> Network:
-        """Take a network as `10.0.0.0/8`, an address, or `default`. The kernel takes no host bits."""
+        """Take a network as `10.0.0.0/8`, an address, or `default`, of which IPv6 has its own. The kernel takes no host bits."""
         said = self.take(what)
         if said in ("default", "any", "all"):
-            return IPv4Network("0.0.0.0/0")
+            return IPv6Network("::/0") if self.version == 6 else IPv4Network("0.0.0.0/0")
         try:
-            return IPv4Network(said)
+            network = ip_network(said)
         except ValueError:
             self._no_network(said, what)
+        return self._of_its_version(network)
 
     def _no_network(self, said: str, what: str) -> NoReturn:
         try:
             meant = ip_network(said, strict=False)
         except ValueError:
-            self.fail(f"expected {what}, as 10.0.0.0/8, found {quoted(said)}")
+            self.fail(f"expected {what}, as {'2001:db8::/32' if self.version == 6 else '10.0.0.0/8'}, found {quoted(said)}")
         if meant.version == 6:
-            raise NotModelled("what commands for IPv6 change is not modelled", place=self.place)
+            raise NotModelled(f"what the kernel makes of the bits of {said} beyond its prefix length is not modelled", place=self.place)
         self.fail(f"{quoted(said)} has bits beyond its prefix length, and the kernel takes none", f"did you mean {meant}?")
 
     def interface(self) -> Interface:
-        """Take an address with its prefix length; without one it is /32."""
-        return self.read("an address, as 10.0.0.1/24", IPv4Interface)
+        """Take an address with its prefix length; without one it is all of its bits."""
+        return self._of_its_version(self.read("an address, as 10.0.0.1/24", ip_interface))
+
+    def _of_its_version(self, value: V) -> V:
+        if self.version not in (None, value.version):
+            self.fail(f"expected IPv{self.version} here, as before, found {value}")
+        self.version = value.version
+        return value
 
     def device(self, known: Sequence[str], node: str) -> str:
         """Take the name of a device. Raises InputError when the node has none of that name."""
