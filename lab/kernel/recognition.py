@@ -116,7 +116,7 @@ def as_stated(read: State, target: State) -> State:
 
 
 def _in_terms_of(read: Namespace, meant: Namespace) -> Namespace:
-    read = without_bare_ipv6(read)
+    read = without_learned(without_bare_ipv6(read), meant)
     links = {link.name: link for link in meant.links}
     routes = {route.key: route for route in meant.routes}
     return replace(
@@ -126,8 +126,8 @@ def _in_terms_of(read: Namespace, meant: Namespace) -> Namespace:
         nexthops=_in_order(read.nexthops, meant.nexthops, lambda thing: thing.id),
         routes=_in_order(tuple(_route(route, routes.get(route.key)) for route in read.routes), meant.routes, lambda route: route),
         rules=_in_order(read.rules, meant.rules, lambda rule: rule),
-        neighbours=_in_order(_only_meant(read.neighbours, meant.neighbours, _is_learned), meant.neighbours, lambda n: n),
-        fdb=_in_order(_only_meant(read.fdb, meant.fdb, lambda entry: not entry.permanent), meant.fdb, lambda entry: entry),
+        neighbours=_in_order(read.neighbours, meant.neighbours, lambda entry: entry),
+        fdb=_in_order(read.fdb, meant.fdb, lambda entry: entry),
         sysctls=_sysctls(read.sysctls, meant.sysctls),
         tables=_tables_as_stated(read.tables, meant.tables),
     )
@@ -151,6 +151,15 @@ def _route(read: Route, meant: Route | None) -> Route:
             read, hops=tuple(NextHop(hop.via, hop.device if said.device else None, hop.weight, hop.onlink) for hop, said in pairs)
         )
     return read
+
+
+def without_learned(read: Namespace, meant: Namespace) -> Namespace:
+    """Return what was read of a namespace without the neighbours and FDB entries that it learned, but for those that were meant."""
+    return replace(
+        read,
+        neighbours=_only_meant(read.neighbours, meant.neighbours, _is_learned),
+        fdb=_only_meant(read.fdb, meant.fdb, lambda entry: not entry.permanent),
+    )
 
 
 def _is_learned(neighbour: Neighbour) -> bool:

@@ -91,6 +91,11 @@ class IcmpError:
         return self.type == 3 and self.code in (2, 3)
 
     @property
+    def too_big(self) -> bool:
+        """Whether the packet was longer than the way takes, which is no reason to give up."""
+        return (self.type, self.code) == (3, 4) if self.source.version == 4 else self.type == 2
+
+    @property
     def in_transit(self) -> bool:
         """Whether the packet ran out of hops on its way."""
         return self.type == (3 if self.source.version == 6 else 11)

@@ -11,11 +11,11 @@ from ipaddress import ip_address
 from typing import Final
 
 from lab.kernel.packet import ETHERTYPE_ARP
-from lab.probe.client import Client
+from lab.probe.client import Client, icmp_result
 from lab.probe.clients import TcpClient, TracerouteClient
 from lab.probe.glance import Glance, is_arp_request, marks, ports
 from lab.probe.observe import Dropped, Observation, Observer, Seen
-from lab.probe.outcome import Grade, Loss, Outcome, Part, Sighting
+from lab.probe.outcome import Grade, Loss, Outcome, Part, Result, Sighting
 from lab.probe.programs import DnsClient, HttpClient
 from lab.probe.request import Address
 from lab.probe.signs import NoSigns, Signs
@@ -139,7 +139,7 @@ class Watch:
         """
         track = self._tracks[client.number]
         answer = client.answer
-        result = answer.result or ("stalled" if _transfers(client) else "silence")
+        result = answer.result or _without_answer(client)
         sightings = tuple(track.sightings)
         http = client if isinstance(client, HttpClient) else None
         resolver = client if isinstance(client, DnsClient) else None
@@ -261,6 +261,17 @@ def _here(track: _Track) -> str:
 def _opens(client: Client) -> bool:
     """Whether a client waits for its connection: kernels answer that themselves, and at once."""
     return isinstance(client, TcpClient) and not client.connected
+
+
+def _without_answer(client: Client) -> Result:
+    """Return what a client sees that got no answer.
+
+    A connection that an error forbids is told so at its next SYN, a second later: an error about the first one is passed over that comes
+    while the socket is still busy sending it, as over IPv6 it does where nothing delays it (LockDroppedIcmps; tcp_v6_err).
+    """
+    if isinstance(client, TcpClient) and not client.connected and client.answer.icmp is not None and not client.answer.icmp.too_big:
+        return icmp_result(client.answer.icmp)
+    return "stalled" if _transfers(client) else "silence"
 
 
 def _transfers(client: Client) -> bool:

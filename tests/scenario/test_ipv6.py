@@ -49,6 +49,7 @@ routers:
       - {established: true, action: accept}
       - {name: one, into: left, source: ["2001:db8:1::3/128", 192.0.2.3/32], action: drop}
       - {name: web, protocol: tcp, ports: [80], action: accept}
+      - {name: mail, protocol: tcp, ports: [25], action: reject, reject_with: host-prohibited}
       - {name: closed, protocol: tcp, action: reject, reject_with: tcp-reset}
       - {name: strangers, destination: ["2001:db8:2::/127", 192.0.2.128/31], action: reject, reject_with: net-unreachable}
       - {name: six, family: IPv6, protocol: udp, action: reject, reject_with: policy-fail}
@@ -79,6 +80,7 @@ phases:
       - tcp: {from: [c], to: [b], port: 80, ipv6: true, result: silence}
       - counter: {on: [r], name: rule/one, change: some}
       - tcp: {from: [a], to: [b], port: 22, ipv6: true, result: refused}
+      - tcp: {from: [a], to: [b], port: 25, ipv6: true, result: unreachable, icmp: admin-prohibited, icmp_source: "2001:db8:1::1"}
       - ping: {from: [a], to: ["2001:db8:2::1"], ipv6: true}
       - ping: {from: [a], to: [b], ipv6: true, result: silence}
       - udp: {from: [a], to: [b], port: 7, ipv6: true, result: unreachable, icmp: policy-fail, icmp_source: "2001:db8:1::1"}
