@@ -9,6 +9,7 @@ from lab.errors import InputError, did_you_mean
 from lab.forwarding.fib import SCOPES, Device, Fib
 from lab.forwarding.netfilter.ruleset import Ruleset, compile_ruleset
 from lab.forwarding.packet import TCP, UDP, ZERO_MAC, Address
+from lab.forwarding.rules import Version
 from lab.forwarding.sysctls import DeviceSettings, DeviceSettings6, Settings, device_settings, device_settings6, settings
 from lab.state import AddressEntry, Bridge, FdbEntry, Link, Listener, Loopback, Macvlan, Namespace, Neighbour, Program, State, Veth, Vxlan
 
@@ -160,20 +161,20 @@ class Node:
     @cached_property
     def fib(self) -> Fib:
         """The routing tables and rules."""
-        return self.make_fib()
-
-    def make_fib(self) -> Fib:
-        """Compile the routing tables and rules."""
-        devices = {
-            link.name: Device(link.up, self.carrier(link), self.settings_of(link.name).ignore_linkdown) for link in self.namespace.links
-        }
-        return Fib(self.namespace.routes, self.namespace.rules, devices, nexthops=self.namespace.nexthops)
+        return self.make_fib(4)
 
     @cached_property
     def fib6(self) -> Fib:
         """The routing tables and rules of IPv6."""
-        devices = {link.name: Device(link.up, self.carrier(link), ignore_linkdown=False) for link in self.namespace.links}
-        return Fib(self.namespace.routes, self.namespace.rules, devices, 6, self.namespace.nexthops)
+        return self.make_fib(6)
+
+    def make_fib(self, version: Version) -> Fib:
+        """Compile the routing tables and rules of a version of IP."""
+        devices = {
+            link.name: Device(link.up, self.carrier(link), version == 4 and self.settings_of(link.name).ignore_linkdown)
+            for link in self.namespace.links
+        }
+        return Fib(self.namespace.routes, self.namespace.rules, devices, version, self.namespace.nexthops)
 
     def fib_of(self, version: int) -> Fib:
         """The routing tables and rules of a version of IP."""

@@ -25,10 +25,12 @@ from lab.kernel.netlink.wire import AF_INET6, RTM_GETADDR, RTM_GETROUTE
 
 _SIOCETHTOOL: Final = 0x8946
 _ETHTOOL_GLINK: Final = 0x0000_000A
+_RTMGRP_IPV6_IFADDR: Final = 0x100
 _RTMGRP_IPV6_ROUTE: Final = 0x400
 _ALL_ADDRESSES: Final = IFADDRMSG.pack(AF_INET6, 0, 0, 0, 0)
 _ALL_ROUTES: Final = RTMSG.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
 _SECONDS: Final = 10.0
+_DETECTION_SECONDS: Final = 3.0
 
 
 def await_links(sock: socket.socket, names: Iterable[str]) -> set[str]:
@@ -66,12 +68,32 @@ def await_addresses(channel: Channel, listener: socket.socket, namespace: str, l
         listener.recv(65536)
 
 
-def _have_no_route(channel: Channel, links: Collection[int]) -> set[bytes]:
+def await_detection(channel: Channel, listener: socket.socket) -> None:
+    """Wait until nobody looks for duplicates of the IPv6 addresses of a namespace any more: a second or two (RFC 4862, section 5.4).
+
+    Where a link has no carrier that does not begin; after some seconds without news nothing more is waited for. `listener` is a netlink
+    socket of the namespace, not yet bound; it hears of every address that changes.
+    """
+    listener.bind((0, _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV6_ROUTE))
+    while _tentative(channel) or _have_no_route(channel, None):
+        ready, _, _ = select.select([listener], [], [], _DETECTION_SECONDS)
+        if not ready:
+            return
+        listener.recv(65536)
+
+
+def _tentative(channel: Channel) -> bool:
+    """Whether any address is still looked for elsewhere."""
+    bodies = channel.dump(RTM_GETADDR, _ALL_ADDRESSES)
+    return any(number(read_attributes(body, IFADDRMSG.size)[IFA_FLAGS]) & IFA_F_TENTATIVE for body in bodies)
+
+
+def _have_no_route(channel: Channel, links: Collection[int] | None) -> set[bytes]:
     """The addresses that are configured, past duplicate address detection, but not yet at work."""
     addresses: set[bytes] = set()
     for body in channel.dump(RTM_GETADDR, _ALL_ADDRESSES):
         attributes = read_attributes(body, IFADDRMSG.size)
-        if IFADDRMSG.unpack_from(body)[4] in links and not number(attributes[IFA_FLAGS]) & IFA_F_TENTATIVE:
+        if (links is None or IFADDRMSG.unpack_from(body)[4] in links) and not number(attributes[IFA_FLAGS]) & IFA_F_TENTATIVE:
             addresses.add(attributes.get(IFA_LOCAL, attributes[IFA_ADDRESS]))
     local = {
         read_attributes(body, RTMSG.size).get(RTA_DST, b"")

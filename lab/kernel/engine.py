@@ -8,19 +8,21 @@ with Engine(sandbox) as engine:
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 
-from lab.kernel.barrier import await_links
+from lab.kernel.barrier import await_detection, await_links
 from lab.kernel.counters import CounterFiles, Counters
 from lab.kernel.delays import WAITING_ROOM
 from lab.kernel.execution import execute
 from lab.kernel.flush import flush_connections, flush_neighbours, flush_routes
-from lab.kernel.handles import Handles, Namespaces
+from lab.kernel.handles import AF_NETLINK, Handles, Namespaces
 from lab.kernel.impairments import realised
 from lab.kernel.learned import left_to_daemons
+from lab.kernel.netlink.channel import NETLINK_ROUTE
 from lab.kernel.netlink.neighbours import NDMSG, NUD_INCOMPLETE
 from lab.kernel.netlink.wire import AF_UNSPEC, RTM_GETNEIGH
 from lab.kernel.oracle import RouteAnswer, RouteQuery, route_get
@@ -133,6 +135,11 @@ class Engine:
         """Make links that somebody else set up forward; `apply` has done it for its own."""
         for namespace in self._target:
             await_links(self._handles.channel(namespace.name).socket, (link.name for link in namespace.links if link.up))
+
+    def settle(self, namespace: str) -> None:
+        """Wait until the IPv6 addresses that somebody else has given a namespace are at work; `apply` has done it for its own."""
+        with self._sandbox.socket_in(namespace, AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as listener:
+            await_detection(self._handles.channel(namespace), listener)
 
     def route_get(self, namespace: str, query: RouteQuery) -> RouteAnswer:
         """Ask the routing tables of a namespace what is done with a packet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +12,7 @@ from rich.text import Text
 from lab.errors import ExitCode, printable
 from lab.report.indent import Indented, verbatim
 from lab.report.junit import clean, counts, document
+from lab.state.objects import Network
 from lab.validate.result import Check, Emulated, Failure, Finding, Order, Status, StepResult, Undo, Validation
 
 MARKS = {Status.HELD: ("✓", "green"), Status.FAILED: ("✗", "bold red"), Status.UNDECIDED: ("?", "yellow")}
@@ -25,8 +25,9 @@ def _list(items: Sequence[object], most: int) -> str:
     return ", ".join(map(str, items[:most])) + more
 
 
-def _addresses(networks: Sequence[IPv4Network]) -> str:
-    return _list([network.network_address if network.prefixlen == 32 else network for network in networks], SHOWN_NETWORKS)
+def _addresses(networks: Sequence[Network]) -> str:
+    alone = (network.prefixlen == network.max_prefixlen for network in networks)
+    return _list([network.network_address if one else network for network, one in zip(networks, alone, strict=True)], SHOWN_NETWORKS)
 
 
 def _said(finding: Finding) -> str:

@@ -36,14 +36,19 @@ def service_address(state: State, service: str, version: int = 4) -> Address:
 
     Raises InputError, with the nearest name, when there is none of that name, and when it has no such address.
     """
-    found = {item.name: item for item in state.control.of("Service")}
-    if service not in found:
-        raise InputError(f"there is no service {service!r}", hint=did_you_mean(service, list(found), "service"))
-    addresses = cluster_ips(found[service])
+    addresses = service_addresses(state, service)
     if version not in addresses:
         hint = "it has an IPv6 address, which `ipv6` (--ipv6) asks for" if version == 4 else "give it IPv6 in its `families`"
         raise InputError(f"the service {service!r} has no IPv{version} address", hint=hint)
     return addresses[version]
+
+
+def service_addresses(state: State, service: str) -> dict[int, Address]:
+    """Return the ClusterIPs of a service by version of IP. Raises InputError, with the nearest name, when there is none of that name."""
+    found = {item.name: item for item in state.control.of("Service")}
+    if service not in found:
+        raise InputError(f"there is no service {service!r}", hint=did_you_mean(service, list(found), "service"))
+    return cluster_ips(found[service])
 
 
 def cluster_ips(service: ApiObject) -> dict[int, Address]:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lab.spec.probes import Selectors
-from lab.spec.values import Line, Many, Model, Mtu, Name, Port, Selector
+from lab.spec.values import IpFamily, Line, Many, Model, Mtu, Name, Port, Selector
 
 IntendedFate = Literal["answered", "delivered", "refused", "unreachable", "silence", "lost"]
 Cause = Literal[
@@ -68,11 +68,14 @@ class Intent(Model):
     source: Selectors = Field(alias="from")
     """Who sends: namespaces, in which `*` and `?` stand for any characters."""
     to: Selectors
-    """To whom: networks (`10.42.0.0/16`), addresses, namespaces, or services as `service/NAME`. Of a network every address counts."""
+    """To whom: networks (`10.42.0.0/16`, `2001:db8:1::/64`), addresses, namespaces, or services as `service/NAME`. Of a network every
+    address counts, of a namespace or service each that it has, of IPv4 and of IPv6."""
     protocol: Literal["any", "icmp", "tcp", "udp"] = "any"
     """The protocol; `any` is a ping, and every port of these addresses that somebody listens on or that a service has."""
     port: Port | None = None
     """The port; tcp and udp need one."""
+    family: IpFamily | None = None
+    """The version of IP. By default each that is asked about: IPv6 as well where the network has it."""
     fate: IntendedFate = "answered"
     """What becomes of it: `answered`; `delivered` (it arrives, answered or not); or the sender gets no answer: `refused`, `unreachable`
     (an ICMP error, or no route), `silence`, or, whichever of them, `lost`."""

@@ -85,10 +85,10 @@ def _mtus(state: State, name: str) -> object:
 
 def _black_holes(survey: Survey, before: Asked, after: Asked, suspects: list[Key]) -> Check:
     """Look for paths on which long packets die and nobody tells their sender: one that is new, or has another MTU, can have become one."""
-    found: dict[tuple[tuple[str, ...], ...], list[Key]] = {}
+    found: dict[tuple[object, ...], list[Key]] = {}
     for key in suspects:
         if after[key].works and key.kind.protocol == "icmp":
-            found.setdefault((after[key].path, after[key].path_back), []).append(key)
+            found.setdefault((key.version, after[key].path, after[key].path_back), []).append(key)
     findings: list[Finding] = []
     for keys in found.values():
         limit = survey.limit(after, keys[0])

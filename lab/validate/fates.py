@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from lab.forwarding import Dropped, Flow, Reason, trace
 from lab.forwarding.fib import Fib, Journal, Lookup
 from lab.forwarding.memory import Memory
 from lab.forwarding.reach.classes import Nesting, distinctions, nest, own_part, representative
-from lab.forwarding.reach.matrix import SPECIAL_4, answer_of, reason_of
+from lab.forwarding.reach.matrix import SPECIAL, answer_of, is_special, reason_of, without
 from lab.forwarding.reach.sizes import SizeLimit, size_limit
-from lab.forwarding.watched import WatchedNetwork
+from lab.forwarding.rules import Version, only_default_rules
+from lab.forwarding.watched import Tables, WatchedNetwork
 from lab.state import Namespace, State, Table, Veth
-from lab.validate.endpoints import endpoints
+from lab.state.objects import Address, Network
+from lab.validate.endpoints import endpoints, own_addresses
 
 Answer = Literal["reply", "lost", "one-way", "depends", "unknown"]
-Queries: TypeAlias = frozenset[object]
+VERSIONS: tuple[Version, ...] = (4, 6)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +49,8 @@ class Key:
     kind: Kind
     number: int
     """The number of the class's prefix in the nesting."""
+    version: Version = 4
+    """The version of IP, each of which has a nesting of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Fate:
     path: tuple[str, ...] = ()
     path_back: tuple[str, ...] = ()
     came_by: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
-    asked: Mapping[str, Journal] = field(default_factory=dict, compare=False, repr=False)
+    asked: Mapping[Tables, Journal] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def works(self) -> bool:
@@ -106,47 +109,45 @@ class Asked:
 
 
 class Survey:
-    """Every question that one may ask of some states: senders, kinds of packets, and the addresses that any of the states tells apart."""
+    """Every question that one may ask of some states: senders, kinds of packets, and the addresses that any of the states tells apart.
 
-    def __init__(
-        self, states: Iterable[State], *, also: Iterable[IPv4Network] = (), kinds: Iterable[tuple[Kind, IPv4Network]] = ()
-    ) -> None:
-        states = tuple(states)
-        prefixes = dict.fromkeys(prefix for state in states for prefix in distinctions(state))
+    IPv6 is asked about where somebody has an address of it that means something beyond its link.
+    """
+
+    def __init__(self, states: Iterable[State], *, also: Iterable[Network] = (), kinds: Iterable[tuple[Kind, Network]] = ()) -> None:
+        states, also = tuple(states), tuple(also)
         wanted = {pair: None for state in states for pair in endpoints(state)}
         wanted |= dict.fromkeys(kinds)
-        self.nesting: Nesting[IPv4Network] = nest((*prefixes, *SPECIAL_4, *also, *(network for _, network in wanted)))
-        numbers = self.nesting.numbers()
-        self._numbers: dict[Kind, list[int]] = {ICMP: [n for n in range(len(self.nesting.prefixes)) if self._can_be_asked(n)]}
-        for kind, network in wanted:
-            first = numbers[network]
-            inside = [n for n in range(first, self.nesting.ends[first]) if self._can_be_asked(n)]
-            self._numbers[kind] = list(dict.fromkeys((*self._numbers.get(kind, ()), *inside)))
-        self._sources = tuple(dict.fromkeys(name for state in states for name in _speakers(state)))
-
-    def _can_be_asked(self, number: int) -> bool:
-        prefix = self.nesting.prefixes[number]
-        special = any(prefix.subnet_of(one) for one in SPECIAL_4)
-        return not special and representative(self.nesting, number) is not None
+        self._parts: dict[Version, _Part] = {}
+        for version in VERSIONS:
+            sources = tuple(dict.fromkeys(name for state in states for name in _speakers(state, version)))
+            if sources:
+                told_apart = [network for network in (*also, *(network for _, network in wanted)) if network.version == version]
+                prefixes = dict.fromkeys(prefix for state in states for prefix in distinctions(state, version))
+                nesting = nest((*prefixes, *SPECIAL[version], *told_apart), version)
+                self._parts[version] = _Part(sources, nesting, _numbers(nesting, [pair for pair in wanted if pair[1].version == version]))
 
     @property
     def keys(self) -> Iterator[Key]:
         """Every question."""
-        return (Key(source, kind, number) for source in self._sources for kind, numbers in self._numbers.items() for number in numbers)
+        for version, part in self._parts.items():
+            for source in part.sources:
+                for kind, numbers in part.numbers.items():
+                    yield from (Key(source, kind, number, version) for number in numbers)
 
-    def prefix(self, key: Key) -> IPv4Network:
+    def prefix(self, key: Key) -> Network:
         """Return the smallest prefix around the addresses of a question."""
-        return self.nesting.prefixes[key.number]
+        return self._parts[key.version].nesting.prefixes[key.number]
 
-    def address(self, key: Key) -> IPv4Address:
+    def address(self, key: Key) -> Address:
         """Return one of the addresses of a question: the one that is asked about for all."""
-        found = representative(self.nesting, key.number)
-        assert isinstance(found, IPv4Address)
+        found = representative(self._parts[key.version].nesting, key.number)
+        assert found is not None
         return found
 
-    def addresses(self, key: Key) -> tuple[IPv4Network, ...]:
+    def addresses(self, key: Key) -> tuple[Network, ...]:
         """Return all addresses of a question."""
-        return own_part(self.nesting, key.number)
+        return own_part(self._parts[key.version].nesting, key.number)
 
     def flow(self, key: Key) -> Flow:
         """Return a question as the model takes it."""
@@ -165,7 +166,7 @@ class Survey:
     def _ask(self, network: WatchedNetwork, key: Key) -> Fate:
         if key.source not in network.state.namespaces:
             return _ABSENT
-        address = str(self.address(key))
+        address = self.address(key)
         drop: Dropped | None = None
         found, came_by, asked = network.watched(self.flow(key))
         if found.outcome.kind != "reply":
@@ -173,9 +174,9 @@ class Survey:
         reply = found.reply
         return Fate(
             answer_of(found),
-            str(found.outcome).replace(address, "it"),
+            without(str(found.outcome), address, "it"),
             found.outcome.kind,
-            reason_of(found).replace(address, "it"),
+            without(reason_of(found), address, "it"),
             drop.reason if drop is not None else None,
             drop.namespace if drop is not None else "",
             found.request.path,
@@ -188,17 +189,40 @@ class Survey:
         """Return up to which size packets are answered, None where the sender's own link is the limit. For what is answered at all."""
         found = trace(asked.network, self.flow(key), memory=Memory())
         limit = size_limit(asked.network, found)
-        return None if limit is None else replace(limit, beyond=limit.beyond.replace(str(self.address(key)), "it"))
+        return None if limit is None else replace(limit, beyond=without(limit.beyond, self.address(key), "it"))
 
 
 _ABSENT = Fate("lost", "there is no such sender", "silence")
 
 
-def _speakers(state: State) -> Iterator[str]:
-    """Yield the namespaces that have an address to send from."""
-    for namespace in state:
-        if any(entry.interface.version == 4 and entry.device != "lo" for entry in namespace.addresses):
-            yield namespace.name
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The questions about one version of IP."""
+
+    sources: tuple[str, ...]
+    nesting: Nesting[Network]
+    numbers: Mapping[Kind, list[int]]
+    """By kind of packet the prefixes that are asked about, by their numbers in the nesting."""
+
+
+def _numbers(nesting: Nesting[Network], wanted: Iterable[tuple[Kind, Network]]) -> dict[Kind, list[int]]:
+    """Return what is asked about: by ping everything, by other packets what is `wanted`."""
+
+    def can_be_asked(number: int) -> bool:
+        return not is_special(nesting.prefixes[number]) and representative(nesting, number) is not None
+
+    numbers = nesting.numbers()
+    found = {ICMP: [number for number in range(len(nesting.prefixes)) if can_be_asked(number)]}
+    for kind, network in wanted:
+        first = numbers[network]
+        inside = [number for number in range(first, nesting.ends[first]) if can_be_asked(number)]
+        found[kind] = list(dict.fromkeys((*found.get(kind, ()), *inside)))
+    return found
+
+
+def _speakers(state: State, version: Version) -> Iterator[str]:
+    """Yield the namespaces that have an address of a version of IP to send from."""
+    return (namespace.name for namespace in state if own_addresses(namespace, version))
 
 
 class _Stale:
@@ -211,22 +235,24 @@ class _Stale:
         self._everything = [_names(before), _names(after)][0] != _names(after)
         self._routes_only = {name for name in changed if _differ_in_routes_only(before.namespaces.get(name), after.namespaces.get(name))}
         self._dirty = frozenset(changed - self._routes_only) | frozenset(_neighbours_of_flaps(before, after, changed))
-        self._same: dict[tuple[str, object], bool] = {}
+        self._same: dict[tuple[Tables, object], bool] = {}
 
     def is_stale(self, fate: Fate) -> bool:
         """Whether an answer has to be asked for again."""
         if self._everything or not self._dirty.isdisjoint(fate.came_by):
             return True
-        return any(not self._unmoved(name, fate.asked[name]) for name in self._routes_only if name in fate.asked)
+        return any(not self._unmoved(tables, journal) for tables, journal in fate.asked.items() if tables[0] in self._routes_only)
 
-    def _unmoved(self, name: str, journal: Journal) -> bool:
+    def _unmoved(self, tables: Tables, journal: Journal) -> bool:
         """Whether a namespace's tables still answer as they did."""
-        return all(self._still(name, query) for query in journal.queries) and all(self._still(name, kind) for kind in journal.kinds)
+        return all(self._still(tables, query) for query in journal.queries) and all(self._still(tables, kind) for kind in journal.kinds)
 
-    def _still(self, name: str, question: tuple[object, object]) -> bool:
-        found = self._same.get((name, question))
+    def _still(self, tables: Tables, question: tuple[object, object]) -> bool:
+        found = self._same.get((tables, question))
         if found is None:
-            found = self._same[name, question] = _said(self._old.node(name).fib, question) == _said(self._new.node(name).fib, question)
+            name, version = tables
+            old, new = (network.node(name).fib_of(version) for network in (self._old, self._new))
+            found = self._same[tables, question] = _said(old, question) == _said(new, question)
         return found
 
 
@@ -247,7 +273,13 @@ def _differ_in_routes_only(before: Namespace | None, after: Namespace | None) ->
     if before is None or after is None or replace(before, routes=after.routes, rules=after.rules) != after:
         return False
     local = [[route for route in one.routes if route.table == Table.LOCAL] for one in (before, after)]
-    return local[0] == local[1] and (before.rules == after.rules or (len(before.rules) > 3 and len(after.rules) > 3))
+    return local[0] == local[1] and all(_rules_of_one_kind(before, after, version) for version in VERSIONS)
+
+
+def _rules_of_one_kind(before: Namespace, after: Namespace, version: Version) -> bool:
+    """Whether two forms of a namespace have the same rules of a version of IP, or others than the kernel's own both of them."""
+    rules = [[rule for rule in one.rules if rule.family == version] for one in (before, after)]
+    return rules[0] == rules[1] or not any(only_default_rules(some, version) for some in rules)
 
 
 def _neighbours_of_flaps(before: State, after: State, changed: Iterable[str]) -> Iterator[str]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import ip_network
 
 from lab.errors import InputError, InputErrors, Place, did_you_mean, quoted
 from lab.forwarding import Reason
-from lab.scenario.lookup import service_address
+from lab.scenario.lookup import service_addresses
 from lab.spec import Loaded
+from lab.spec.findings import within
 from lab.spec.intents import Intent, Intents
 from lab.spec.selectors import SERVICE, has_wildcard, matching
+from lab.spec.site import FAMILIES
 from lab.state import State
+from lab.state.objects import Network
+from lab.validate.endpoints import own_addresses
 from lab.validate.fates import Asked, Fate, Key, Kind, Survey
 from lab.validate.findings import gather
 from lab.validate.result import Check, Finding, Status, worst
@@ -25,7 +29,7 @@ class Bound:
     intent: Intent
     place: Place
     sources: frozenset[str]
-    networks: tuple[IPv4Network, ...]
+    networks: tuple[Network, ...]
 
     @property
     def kind(self) -> Kind | None:
@@ -39,14 +43,15 @@ class Bound:
             for key in survey.keys
             if self.kind in (None, key.kind)
             and key.source in self.sources
-            and any(survey.prefix(key).subnet_of(one) for one in self.networks)
+            and any(within(survey.prefix(key), one) for one in self.networks)
         ]
 
     @property
     def title(self) -> str:
         """The intent in words."""
         intent = self.intent
-        words = [f"{self.kind or 'everything'} from {', '.join(intent.source)} to {', '.join(intent.to)}:", intent.fate]
+        over = f" over {intent.family}" if intent.family is not None else ""
+        words = [f"{self.kind or 'everything'}{over} from {', '.join(intent.source)} to {', '.join(intent.to)}:", intent.fate]
         words += [f"because of {intent.reason}"] if intent.reason else []
         words += [f"at {intent.at}"] if intent.at else []
         words += [f"by way of {', '.join(intent.through)}"] if intent.through else []
@@ -64,7 +69,9 @@ class _Binder:
     def bind(self) -> Iterator[Bound]:
         for index, intent in enumerate(self.loaded.model.expect):
             sources = self._names(intent.source, ("expect", index, "from"))
-            networks = [network for number, to in enumerate(intent.to) for network in self._networks(to, ("expect", index, "to", number))]
+            networks = [
+                network for number, to in enumerate(intent.to) for network in self._meant(intent, to, ("expect", index, "to", number))
+            ]
             for key in ("through", "avoids"):
                 self._names(getattr(intent, key), ("expect", index, key))
             if intent.at is not None:
@@ -86,32 +93,38 @@ class _Binder:
             found += meant
         return found
 
-    def _networks(self, to: str, path: tuple[str | int, ...]) -> list[IPv4Network]:
+    def _meant(self, intent: Intent, to: str, path: tuple[str | int, ...]) -> list[Network]:
+        """Return the networks that an intent means, of the versions of IP that it is about."""
+        found = self._networks(to, path)
+        if intent.family is None:
+            return found
+        meant = [network for network in found if network.version == FAMILIES[intent.family]]
+        if found and not meant:
+            message = f"{quoted(to)} has no address of {intent.family}, which `family` says"
+            self.mistakes.append(InputError(message, place=self.loaded.place(*path)))
+        return meant
+
+    def _networks(self, to: str, path: tuple[str | int, ...]) -> list[Network]:
         place = self.loaded.place(*path)
         if to.startswith(SERVICE):
             try:
-                return [IPv4Network(str(service_address(self.states[-1], to.removeprefix(SERVICE))))]
+                return [ip_network(address) for address in service_addresses(self.states[-1], to.removeprefix(SERVICE)).values()]
             except InputError as error:
                 self.mistakes.append(error.at(place))
                 return []
         try:
-            network = ip_network(to)
+            return [ip_network(to)]
         except ValueError:
-            if to[:1].isdigit() and "/" in to:
+            if (to[:1].isdigit() and "/" in to) or ":" in to:
                 self.mistakes.append(InputError(f"{quoted(to)} is no network without host bits", place=place))
                 return []
             return [
-                IPv4Network(entry.interface.ip)
+                ip_network(address)
                 for name in self._names((to,), path)
                 for state in self.states
                 if name in state.namespaces
-                for entry in state[name].addresses
-                if entry.device != "lo" and isinstance(entry.interface.ip, IPv4Address)
+                for address in own_addresses(state[name])
             ]
-        if not isinstance(network, IPv4Network):
-            self.mistakes.append(InputError("IPv6 is not supported yet: networks are emulated with IPv4 only", place=place))
-            return []
-        return [network]
 
 
 def bind(loaded: Loaded[Intents], states: Sequence[State]) -> tuple[Bound, ...]:

@@ -10,14 +10,15 @@ from typing import Final
 
 from lab.errors import InputError
 from lab.explain.prediction import expected_result
-from lab.forwarding import trace
+from lab.forwarding import Reason, trace
 from lab.kernel.engine import Engine
+from lab.kernel.recognition import without_learned
 from lab.kernel.sandbox import Sandbox, finish
 from lab.probe import PingRequest, Request, TcpRequest, UdpRequest
 from lab.scenario.stage import RunningLab
 from lab.state import Namespace, State, difference_of_namespaces, without_bare_ipv6
 from lab.validate.change import Step, Typed, make
-from lab.validate.fates import Asked, Key, Survey
+from lab.validate.fates import Asked, Key, Kind, Survey
 from lab.validate.result import Emulated
 
 SECONDS: Final = 10
@@ -41,6 +42,7 @@ class KernelCarrier:
         assert isinstance(step.does, Typed)
         assert step.node is not None
         run_typed(self.sandbox, step.node, step)
+        self._engine.settle(step.node)
         after = self._engine.refresh()
         return replace(state, namespaces={name: _moved(state[name], before[name], after[name]) for name in state.namespaces})
 
@@ -54,7 +56,7 @@ def _moved(stated: Namespace, before: Namespace, after: Namespace) -> Namespace:
     if before == after:
         return stated
     moved = {path: value for path, value in after.sysctls.items() if before.sysctls.get(path) != value}
-    read = without_bare_ipv6(after)
+    read = without_learned(without_bare_ipv6(after), stated)
     return replace(stated, sysctls={**stated.sysctls, **moved}, **{part: getattr(read, part) for part in _PARTS})
 
 
@@ -102,6 +104,7 @@ def _step(lab: RunningLab, held: State, step: Step) -> State:
     if isinstance(step.does, Typed) and step.does.words[0].text != "echo":
         assert step.node is not None
         run_typed(lab.sandbox, step.node, step)
+        lab.engine.settle(step.node)
         lab.engine.refresh()
         return make(held, step, lambda state, _: state)
     then = make(held, step)
@@ -112,7 +115,7 @@ def _step(lab: RunningLab, held: State, step: Step) -> State:
 def _kernel_differs(read: State, wanted: State) -> Iterator[str]:
     """Yield where the kernel holds something else than was predicted, of all that the state speaks about."""
     for namespace in wanted:
-        was = without_bare_ipv6(read[namespace.name])
+        was = without_learned(without_bare_ipv6(read[namespace.name]), namespace)
         spoken = replace(was, sysctls={path: value for path, value in was.sysctls.items() if path in namespace.sysctls})
         found = difference_of_namespaces(spoken, namespace)
         parts = [part.name for part in fields(found) if part.name in (*_PARTS, "sysctls") and getattr(found, part.name)]
@@ -121,9 +124,15 @@ def _kernel_differs(read: State, wanted: State) -> Iterator[str]:
 
 
 def _chosen(survey: Survey, before: Asked, after: Asked) -> Iterator[Key]:
-    """Yield what is worth a packet: what changes first, then the rest, as far as somebody has the address; evenly over the senders."""
+    """Yield what is worth a packet: what changes first, then the rest, as far as somebody has the address; evenly over the senders.
+
+    Programs of the distribution answer those who speak as they do, and nobody else.
+    """
     owned = {entry.interface.ip for namespace in after.state for entry in namespace.addresses}
-    there = [key for key in after.fates if key.source in before.state.namespaces and survey.address(key) in owned]
+    programs = {Kind(*port) for namespace in after.state for program in namespace.programs for port in program.listens}
+    there = [
+        key for key in after.fates if key.source in before.state.namespaces and survey.address(key) in owned and key.kind not in programs
+    ]
     sure = [
         key
         for key in there
@@ -140,8 +149,14 @@ def _send(lab: RunningLab, survey: Survey, asked: Asked, keys: Sequence[Key], wh
     requests = [_request(survey, key) for key in keys]
     for key, outcome in zip(keys, lab.probe(requests), strict=True):
         expected = expected_result(trace(asked.network, survey.flow(key)))
-        if expected is not None and expected != outcome.result and not (outcome.rate_limited and outcome.result == "silence"):
+        withheld = outcome.result == "silence" and (outcome.rate_limited or _rationed(asked, key))
+        if expected is not None and expected != outcome.result and not withheld:
             yield f"{when} the change: {key.kind} from {key.source} to {survey.address(key)}: predicted {expected}, seen {outcome.result}"
+
+
+def _rationed(asked: Asked, key: Key) -> bool:
+    """Whether the error that a sender gets is one of IPv4 routing's: they run dry by client, and nothing counts that (`ip_error`)."""
+    return key.version == 4 and asked[key].notices == "error" and asked[key].cause in (Reason.NO_ROUTE, Reason.UNREACHABLE, Reason.PROHIBIT)
 
 
 def _request(survey: Survey, key: Key) -> Request:

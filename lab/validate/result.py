@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network
 
 from lab.errors import ExitCode, Place
+from lab.state.objects import Network
 from lab.validate.change import Step
 
 
@@ -26,7 +26,8 @@ class Finding:
     sources: tuple[str, ...]
     kind: str
     """The kind of packet: icmp, tcp/80."""
-    addresses: tuple[IPv4Network, ...]
+    addresses: tuple[Network, ...]
+    """Of one version of IP."""
     before: str
     after: str
 

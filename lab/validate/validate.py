@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from lab.spec import Loaded
 from lab.spec.intents import Intents
 from lab.state import State
+from lab.state.objects import Network
 from lab.validate.change import Carry, Ground, Step
 from lab.validate.defaults import DEFAULTS, default_checks
 from lab.validate.failures import fail_each
 from lab.validate.fates import Asked, Kind, Survey
 from lab.validate.findings import gather
 from lab.validate.intended import Bound, bind, judge
-from lab.validate.ipv6 import ipv6_checks
 from lab.validate.result import Check, StepResult, Validation
 from lab.validate.steps import Way, best_order, states_of
 from lab.validate.undo import undo_of
@@ -88,7 +87,7 @@ def validate(
         file,
         change,
         results,
-        (*_checks(wish, bound, survey, before, after, [before, *between]), *ipv6_checks(ground.state, last)),
+        tuple(_checks(wish, bound, survey, before, after, [before, *between])),
         len(after.fates),
         gather(survey, [key for key in after.fates if before[key] != after[key]], before, after, str),
         undo,
@@ -100,12 +99,12 @@ def validate(
     )
 
 
-def _told_apart(bound: Sequence[Bound]) -> Iterator[IPv4Network]:
+def _told_apart(bound: Sequence[Bound]) -> Iterator[Network]:
     for one in bound:
         yield from one.networks
 
 
-def _kinds(bound: Sequence[Bound]) -> Iterator[tuple[Kind, IPv4Network]]:
+def _kinds(bound: Sequence[Bound]) -> Iterator[tuple[Kind, Network]]:
     for one in bound:
         if one.kind is not None:
             yield from ((one.kind, network) for network in one.networks)

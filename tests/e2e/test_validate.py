@@ -190,6 +190,39 @@ def test_real_packets_confirm_what_is_predicted(net: str, folder: Path, who: str
     assert {"from": ["h1"], "to": ["10.2.0.2/32"], "kind": "tcp/80"}.items() <= max(lost, key=lambda one: one["kind"]).items()
 
 
+SIXES = """@router
+ip -6 route add blackhole 2001:db8:99::/48
+ip -6 rule add from fd00:0:0:20::/64 to fd00::3 prohibit pref 100
+nft -f - <<'END'
+add table ip6 mine
+add chain ip6 mine forward { type filter hook forward priority 0; policy accept; }
+add rule ip6 mine forward ip6 daddr fd00::4 tcp dport 80 reject with icmpv6 type admin-prohibited
+END
+@k8s-1
+ip -6 addr add fd00::77/64 dev eth0
+ip -6 route replace fd00:0:0:20::/64 via fd00::1 dev eth0 mtu 1400
+@k8s-2
+sysctl -w net.ipv6.conf.all.forwarding=0
+"""
+"""An address is looked for elsewhere before it is taken (DAD), which takes a second."""
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("who", ["root", "ordinary user"])
+def test_over_ipv6_too_real_packets_confirm_what_is_predicted_and_the_way_back_leads_back(folder: Path, who: str) -> None:
+    net, undo = str(TOPOLOGIES / "dual-stack-cluster.yaml"), folder / "undo.txt"
+    path = change(folder, SIXES)
+    ran = lab("validate", net, "--change", path, "--emulate", "--json", who=who)
+    assert (ran.code, ran.json["emulated"]["differences"]) == (1, []), ran.err
+    assert ran.json["undo"]["proved"]
+    findings = [finding for check in ran.json["checks"] for finding in check["findings"]]
+    assert {"from": ["peer"], "to": ["fd00::3/128"], "kind": "icmp"}.items() <= findings[0].items()
+    assert not any("." in network for finding in findings for network in finding["to"])
+    lab("validate", net, "--change", path, "--undo", str(undo))
+    ran = lab("validate", net, "--change", change(folder, SIXES + undo.read_text(), "back.txt"), "--emulate", "--json", who=who)
+    assert (ran.code, ran.json["changed"], ran.json["emulated"]["differences"]) == (0, [], []), ran.err
+
+
 ALL_SORTS = """@r1
 ip route replace 10.2.0.0/24 via 10.13.0.2 dev back metric 0
 ip rule add fwmark 0x10 table 100 priority 1000

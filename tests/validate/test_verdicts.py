@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from ipaddress import ip_address, ip_network
 from typing import get_args
 
 import pytest
@@ -9,9 +14,16 @@ import pytest
 from lab.cluster import compile
 from lab.errors import ExitCode, InputErrors
 from lab.forwarding import Reason
+from lab.report.validation import validation_json, validation_junit, validation_markdown
 from lab.spec.intents import Cause
 from lab.spec.load import load_topology
-from lab.validate.result import Status
+from lab.state import Route, State, StateBuilder, commands_of, difference
+from lab.validate.change import Ground, Happened
+from lab.validate.commands import steps_of_commands
+from lab.validate.fates import Survey
+from lab.validate.result import Finding, Status, Validation
+from lab.validate.validate import Wish
+from lab.validate.validate import validate as find_out
 from tests.cluster.base_lab import TOPOLOGIES
 from tests.validate.small import check, failed, intents_of, said, small, validated
 
@@ -171,13 +183,107 @@ def test_the_reasons_of_intents_are_those_of_the_model() -> None:
     assert list(get_args(Cause)) == [reason.name.lower().replace("_", "-") for reason in Reason]
 
 
-SIXES = ("net/ipv6/conf/all/forwarding=0", "net/ipv4/conf/all/log_martians=1")
+@cache
+def dual() -> State:
+    return compile(load_topology(TOPOLOGIES / "dual-stack-cluster.yaml").model)
 
 
-def test_what_a_change_does_to_ipv6_is_not_taken_for_nothing() -> None:
-    state = compile(load_topology(TOPOLOGIES / "dual-stack-cluster.yaml").model)
-    touching, other = (validated(state, f"@k8s-2\nsysctl -w {setting}") for setting in SIXES)
-    assert check(touching, "ipv6").status is Status.UNDECIDED
-    assert "in k8s-2" in check(touching, "ipv6").note
-    assert (touching.exit_code, other.exit_code) == (ExitCode.INCONCLUSIVE, ExitCode.OK)
-    assert touching.conclusion == "it could not be found out whether nothing changes over IPv6"
+def versions_of(findings: Iterable[Finding]) -> set[int]:
+    """The versions of IP of all that is found; of one finding it is one."""
+    assert all(len({network.version for network in finding.addresses}) == 1 for finding in findings)
+    return {network.version for finding in findings for network in finding.addresses}
+
+
+def test_what_a_change_does_over_ipv6_is_decided_as_over_ipv4() -> None:
+    without, other = (
+        validated(dual(), f"@k8s-2\nsysctl -w {setting}", steps=True, failures=True)
+        for setting in ("net/ipv6/conf/all/forwarding=0", "net/ipv4/conf/all/log_martians=1")
+    )
+    assert failed(without) == ["nothing-lost", "left-to-chance"]
+    lost = check(without, "nothing-lost").findings
+    assert versions_of(lost) == {6}
+    assert all("input routing: IPv6 forwarding is off" in finding.after for finding in lost)
+    assert any(finding.sources == ("pod-3",) and "fd00::2" in _addresses(finding) for finding in lost)
+    assert (without.exit_code, other.exit_code) == (ExitCode.EXPECTATION, ExitCode.OK)
+    assert other.conclusion == "the change does what is intended, and nothing else"
+    assert without.undo.proved
+
+
+def _addresses(finding: Finding) -> set[str]:
+    return {str(network.network_address) for network in finding.addresses}
+
+
+def test_only_the_version_that_a_change_is_about_moves() -> None:
+    found = validated(dual(), "@router\nsysctl -w net.ipv4.ip_forward=0")
+    assert versions_of(found.changed) == {4}
+
+
+def test_a_loop_over_ipv6_is_found() -> None:
+    there = StateBuilder(dual())
+    for name, to, via, device in (("router", "fd09::/64", "fd00::2", "link"), ("k8s-1", "fd09::/64", "fd00::1", "eth0")):
+        there[name].add_route(Route(ip_network(to), via=ip_address(via), device=device))
+    looping = there.freeze()
+    steps = steps_of_commands(commands_of(difference(dual(), looping)), "loop")
+    found = find_out("net", "change", Ground(dual()), [replace(step, does=Happened(looping)) for step in steps][-1:], Wish())
+    assert "no-loop" in failed(found)
+    assert {str(network) for finding in check(found, "no-loop").findings for network in finding.addresses} == {"fd09::/64"}
+
+
+SIX_INTENTS = """
+intents: six
+defaults: []
+expect:
+  - {from: [k8s-1], to: [nginx], fate: answered}
+  - {from: [k8s-1], to: [nginx], family: IPv4, fate: answered}
+  - {from: [k8s-1], to: ["fd00::/64"], family: IPv6, protocol: tcp, port: 80, fate: lost, reason: netfilter, at: nginx}
+  - {from: ["pod-?"], to: [service/web], protocol: tcp, port: 80, family: IPv6, fate: answered, always: true}
+  - {from: [k8s-1], to: [peer], through: [router], size: 1500, fate: answered}
+"""
+CLOSED = """@nginx
+nft -f - <<'END'
+add table ip6 t
+add chain ip6 t in { type filter hook input priority 0; policy accept; }
+add rule ip6 t in meta l4proto tcp drop
+add rule ip6 t in icmpv6 type 128 drop
+END
+"""
+
+
+def test_intents_speak_about_both_versions_or_one() -> None:
+    found = validated(dual(), CLOSED, intents=SIX_INTENTS)
+    assert [one.status.name for one in found.checks] == ["FAILED", "HELD", "FAILED", "HELD", "HELD"]
+    assert versions_of(found.checks[0].findings) == {6}
+    assert found.checks[1].title.startswith("everything over IPv4 from k8s-1 to nginx")
+    there = [finding for finding in found.checks[2].findings if "fd00::4" not in _addresses(finding)]
+    assert there == list(found.checks[2].findings), "at nginx it is as intended, and elsewhere nobody drops anything"
+
+
+@pytest.mark.parametrize(
+    ("intent", "told"),
+    [
+        ('to: ["fd00::/129"]', "intents.yaml:3:26: 'fd00::/129' is no network without host bits"),
+        ('to: ["fd00::1/64"]', "intents.yaml:3:26: 'fd00::1/64' is no network without host bits"),
+        ("to: [10.244.0.0/16], family: IPv6", "intents.yaml:3:26: '10.244.0.0/16' has no address of IPv6, which `family` says"),
+        ("to: [service/four], family: IPv6", "intents.yaml:3:26: 'service/four' has no address of IPv6, which `family` says"),
+        ("to: [service/fore]", "did you mean 'four'?"),
+    ],
+)
+def test_what_no_version_has_is_told_at_its_place(intent: str, told: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        validated(
+            dual(), "k8s-1: sysctl -w net.ipv4.conf.all.log_martians=1", intents=f"intents: x\nexpect:\n  - {{from: [k8s-1], {intent}}}\n"
+        )
+    assert told in str(caught.value)
+
+
+def test_a_network_of_ipv4_is_asked_nothing_else() -> None:
+    state = compile(load_topology(TOPOLOGIES / "two-single-node-clusters.yaml").model)
+    assert {key.version for key in Survey((state,)).keys} == {4}
+    assert {key.version for key in Survey((dual(),)).keys} == {4, 6}
+    assert [key.version for key in Survey((dual(),)).keys] == sorted(key.version for key in Survey((dual(),)).keys)
+
+
+@pytest.mark.parametrize("render", [validation_markdown, validation_junit, lambda found: json.dumps(validation_json(found))])
+def test_every_form_names_single_addresses_of_ipv6(render: Callable[[Validation], str]) -> None:
+    said = render(validated(dual(), CLOSED))
+    assert "fd00::4" in said.replace("\\", "")

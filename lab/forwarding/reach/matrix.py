@@ -127,15 +127,16 @@ def speaks(network: Network, name: str, version: int) -> bool:
     node = network.node(name)
     if version == 4:
         return bool(node.own_addresses)
-    return any(not _is_special(IPv6Network(address)) for address in node.own_addresses6)
+    return any(not is_special(IPv6Network(address)) for address in node.own_addresses6)
 
 
 def _is_wanted(nesting: Nesting[Prefix], number: int, within: tuple[Prefix, ...]) -> bool:
     prefix = nesting.prefixes[number]
-    return not _is_special(prefix) and (not within or any(_is_inside(prefix, part) for part in within))
+    return not is_special(prefix) and (not within or any(_is_inside(prefix, part) for part in within))
 
 
-def _is_special(prefix: Prefix) -> bool:
+def is_special(prefix: Prefix) -> bool:
+    """Whether addresses are nobody's to ask about."""
     return any(_is_inside(prefix, special) for special in SPECIAL[prefix.version])
 
 
@@ -159,7 +160,7 @@ def _row(network: Network, nesting: Nesting[Prefix], numbers: list[int], name: s
         if sizes and answer == "reply":
             limit = limits[paths] = size_limit(network, found, limits.get(paths))
         texts = (str(found.outcome), reason_of(found))
-        outcome, reason = (_without(text, address) for text in texts)
+        outcome, reason = (without(text, address) for text in texts)
         key: Key = (answer, outcome, reason, *paths, _lots(found) if answer == "depends" else (), _limit_without(limit, address))
         groups.setdefault(key, []).extend(own_part(nesting, number))
     return [Cell(name, join(parts), *key) for key, parts in groups.items()]
@@ -172,19 +173,22 @@ def _lots(conversation: Conversation) -> tuple[str, ...]:
 
 
 def _limit_without(limit: SizeLimit | None, address: Address) -> SizeLimit | None:
-    return None if limit is None else replace(limit, beyond=_without(limit.beyond, address))
+    return None if limit is None else replace(limit, beyond=without(limit.beyond, address))
 
 
-def _without(text: str, address: Address) -> str:
-    """Put no single address into the text for a whole class."""
+def without(text: str, address: Address, called: str = "the receiver") -> str:
+    """Put no single address into the text for a whole class; `called` is put there instead."""
+    said = str(address)
     if isinstance(address, IPv6Address):
         group = IPv6Address(int(SOLICITED.network_address) | int(address) & 0xFFFFFF)  # RFC 4291, 2.7.1
         text = text.replace(str(group), "its solicited-node group")
-        own, after = rf"(?<![0-9a-f:]){re.escape(str(address))}", r"(?![0-9a-f/]|:[0-9a-f:])"
+        before, after = r"(?<![0-9a-f:])", r"(?![0-9a-f/]|:[0-9a-f:])"
     else:
-        own, after = rf"(?<![\d.]){re.escape(str(address))}", r"(?![\d/]|\.\d)"
-    alone = f"/{address.max_prefixlen}"
-    return re.sub(own + after, "the receiver", re.sub(rf"{own}{alone}(?!\d)", f"its own {alone}", text))
+        before, after = r"(?<![\d.])", r"(?![\d/]|\.\d)"
+    if said not in text:
+        return text
+    own, alone = before + re.escape(said), f"/{address.max_prefixlen}"
+    return re.sub(own + after, called, re.sub(rf"{own}{alone}(?!\d)", f"its own {alone}", text))
 
 
 def answer_of(conversation: Conversation) -> Answer:
