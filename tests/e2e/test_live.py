@@ -25,6 +25,17 @@ def running() -> Iterator[str]:
     lab("down", name)
 
 
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[str]:
+    """The same with routers that hold packets."""
+    name, file = f"live-{uuid4().hex[:8]}", tmp_path / "far.yaml"
+    change = "impairment: {on: [r1, r2], device: middle, delay: 400}"
+    file.write_text(f"scenario: far\ntopology: three-in-a-row\nphases:\n  far:\n    changes:\n      - {change}\n    expect: []\n")
+    assert lab("up", str(file), "--name", name).code == 0
+    yield name
+    lab("down", name)
+
+
 def begun(name: str, *words: str) -> subprocess.Popen[bytes]:
     """Start a command that goes on until it is ended."""
     return subprocess.Popen(command(*words[:1], name, *words[1:]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -50,21 +61,16 @@ def test_watch_shows_a_packet_on_its_way_whoever_sent_it(running: str) -> None:
     interrupted(watching)
 
 
-def test_watch_takes_a_packet_that_waits_in_a_link_for_one(tmp_path: Path) -> None:
-    name, file = f"live-{uuid4().hex[:8]}", tmp_path / "far.yaml"
-    change = "impairment: {on: [r1, r2], device: middle, delay: 400}"
-    file.write_text(f"scenario: far\ntopology: three-in-a-row\nphases:\n  far:\n    changes:\n      - {change}\n    expect: []\n")
-    assert lab("up", str(file), "--name", name).code == 0
-    watching = begun(name, "watch")
+def test_watch_takes_a_packet_that_waits_in_a_link_for_one(far: str) -> None:
+    watching = begun(far, "watch")
     assert watching.stderr is not None
     assert watching.stdout is not None
     assert b"watching 4 namespaces" in watching.stderr.readline()
-    assert lab("exec", name, "a", "--", "ping", "-c", "1", "-W", "30", "192.0.2.130").code == 0
+    assert lab("exec", far, "a", "--", "ping", "-c", "1", "-W", "30", "192.0.2.130").code == 0
     lines = [watching.stdout.readline().decode() for _ in range(2)]
     assert lines[0].endswith("request 192.0.2.2 > 192.0.2.130: >a:eth0 r1:left> >r1:middle r2:middle> >r2:right b:eth0>\n")
     assert lines[1].endswith("reply 192.0.2.130 > 192.0.2.2: >b:eth0 r2:right> >r2:middle r1:middle> >r1:left a:eth0>\n")
     interrupted(watching)
-    lab("down", name)
 
 
 def test_capture_feeds_tcpdump_while_it_goes_on(running: str) -> None:
