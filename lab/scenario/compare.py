@@ -8,7 +8,7 @@ from difflib import unified_diff
 from typing import Literal
 
 from lab.cluster.objects import SERVICE_NAME_LABEL
-from lab.probe import Outcome, PingRequest, Request, TcpRequest
+from lab.probe import Outcome, PingRequest, Request, TcpRequest, UdpRequest
 from lab.scenario.cast import Cast
 from lab.scenario.lookup import cluster_ips
 from lab.scenario.questions import seen_in_words
@@ -33,7 +33,7 @@ class Flow:
 
 
 def flows(cast: Cast) -> Iterator[Flow]:
-    """Yield every ordered pod pair (ping) and every service from every pod (TCP), by each version of IP that both have."""
+    """Yield every ordered pod pair (ping) and every service from every pod (TCP or UDP), by each version of IP that both have."""
     pods = [n for n in cast.state if n.role == "pod" and n.listeners]
     versions = {pod.name: [version for version in (4, 6) if cast.has_address(pod.name, version)] for pod in pods}
     for pod in pods:
@@ -46,14 +46,15 @@ def flows(cast: Cast) -> Iterator[Flow]:
             spec = item.body.get("spec")
             ports = spec.get("ports") if isinstance(spec, dict) else None
             if item.name in cast.names.services and isinstance(ports, list) and ports and isinstance(ports[0], dict):
-                port = int(str(ports[0]["port"]))
+                port, protocol = int(str(ports[0]["port"])), str(ports[0].get("protocol", "TCP")).lower()
                 whose: Literal["own cluster's", "another cluster's"] = (
                     "own cluster's" if item.cluster == cast.state[source].cluster else "another cluster's"
                 )
                 for version, address in sorted(cluster_ips(item).items()):
                     if version in versions[source]:
-                        name = f"tcp{_by(version)} {source} -> service/{item.name}"
-                        yield Flow(name, TcpRequest(source, address, port), whose, _behind(cast.state, item, version))
+                        name = f"{protocol}{_by(version)} {source} -> service/{item.name}"
+                        request = UdpRequest(source, address, port) if protocol == "udp" else TcpRequest(source, address, port)
+                        yield Flow(name, request, whose, _behind(cast.state, item, version))
 
 
 def _behind(state: State, service: ApiObject, version: int) -> tuple[Address, ...]:

@@ -75,9 +75,9 @@ class Survey:
         return found
 
     def _unmet(self, group: Iterable[Flow]) -> set[Backend]:
-        """Return the backends that nobody of a group has met."""
+        """Return the backends that nobody of a group has met; none where no backend was chosen for anybody, and more would not be."""
         met = {backend for flow in group for backend in self._met[flow]}
-        return {backend for flow in group for backend in flow.backends if backend not in met}
+        return set() if met == {None} else {backend for flow in group for backend in flow.backends if backend not in met}
 
     def _meet(self, wanted: Iterable[_Wanted], each: int = _TRIES) -> None:
         """Try flows until they have met what is wanted of them, but not those for which no backend is chosen, and not for ever."""
@@ -127,7 +127,7 @@ class Survey:
 
 def _number(want: _Wanted, each: int) -> int:
     """Return how many connections are likely to meet the backends that are missing, of all that a service has."""
-    return max(each * len(want.missing), len(want.flows[0].backends))
+    return 1 if want.missing == {None} else max(each * len(want.missing), len(want.flows[0].backends))
 
 
 def _chosen(flow: Flow, outcome: Outcome) -> Backend:

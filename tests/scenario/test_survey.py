@@ -10,9 +10,10 @@ from random import Random
 
 import pytest
 
-from lab.probe import Outcome, Request, TcpRequest
+from lab.probe import Outcome, Request, TcpRequest, UdpRequest
 from lab.scenario.cast import Cast
 from lab.scenario.compare import Flow, compare_behaviour, flows
+from lab.scenario.phases import compile_stage, find_stage
 from lab.scenario.play import run_scenario
 from lab.scenario.survey import Survey
 from lab.spec import open_scenario
@@ -133,10 +134,20 @@ def test_it_takes_few_probes_more_where_everything_is_well(seed: int) -> None:
     assert sum(network.sent[1:]) < 8 * len(services())
 
 
-def test_nobody_asks_for_ever_where_no_backend_is_chosen() -> None:
+def test_nobody_asks_again_for_backends_where_none_is_chosen() -> None:
+    """Errors of routing are told a few times a second at most, so that many questions more would find silence."""
     network = Network(1, lambda request, backend: "silence", chooses=False)
     surveyed(network)
-    assert len(network.sent) == 3
+    assert network.sent == [len(list(flows(cast("healthy")))), len(services())], "everything, and what was silent once more"
+
+
+def test_a_service_over_udp_is_asked_over_udp() -> None:
+    scenario, topology = open_scenario("k8s-48370")
+    state = compile_stage(topology, scenario, find_stage(scenario.model, "healthy"))
+    asked = [flow for flow in flows(Cast.of(state, topology.model)) if flow.service is not None]
+    assert {flow.name for flow in asked if "names" in flow.name} == {f"udp pod-{number} -> service/names" for number in (1, 2, 3)}
+    assert all(isinstance(flow.request, UdpRequest) and flow.request.port == 53 for flow in asked if "names" in flow.name)
+    assert all(isinstance(flow.request, TcpRequest) for flow in asked if "web" in flow.name)
 
 
 def test_nobody_asks_for_ever_for_a_backend_that_is_never_chosen() -> None:
