@@ -35,6 +35,8 @@ NAMED = {
     "calico-7183 broken": "IPPool default-ipv6-ippool in k8s-1",
     "calico-4662 broken": "rule 30400: from 192.168.10.11/32 lookup 30400 in node-1",
     "calicoctl-2149 broken": "IPPool default-pool 192.168.0.0/16 in node-1",
+    "firewalld-594 broken": "nft chain ip6 filter INPUT: policy drop in nginx",
+    "firewalld-594 outgoing": "nft chain ip6 filter INPUT: policy drop in nginx",
     "flannel-vagrant broken": "FDB entry 02:38:85:89:9f:2b dev flannel.1 dst 10.0.2.15 in vm-1",
     "k8s-20475 broken": "link vetha7a3e029 mtu 1450 in node-1",
     "k8s-40182 broken": "nft chain ip filter FORWARD: policy drop in node-1",
