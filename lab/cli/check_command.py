@@ -53,6 +53,7 @@ def _check(name: str) -> list[str]:
     from lab.spec.check_scenario import phases_without_expectations
     from lab.spec.lesson_file import open_lesson, variants_to_check
     from lab.spec.opening import check_form
+    from lab.state import check as check_state
 
     if is_lesson(name):
         for lesson in variants_to_check(open_lesson(name)):
@@ -62,7 +63,7 @@ def _check(name: str) -> list[str]:
         return []
     opened = open_file(name)
     if isinstance(opened, Loaded):
-        compile_clusters(opened.model, place=opened.place)
+        check_state(compile_clusters(opened.model, place=opened.place))
         return []
     for scenario, topology in opened.values():
         check_states(scenario, topology)

@@ -17,12 +17,14 @@ from lab.spec.changes import ProcessChange
 from lab.spec.document import Path
 from lab.spec.expectations import AnyExpectation, Dns, Http, ProbeExpectation, Series, Traceroute
 from lab.state import State
+from lab.state import mistakes as mistakes_of
 
 
 def check_states(scenario: Loaded[Scenario], topology: Loaded[Topology]) -> Compiled:
     """Compute every state of a scenario, and return them with their stages, in order.
 
-    Raises InputErrors with every change that cannot be made, and with everything that is named and is in none of the states.
+    Raises InputErrors with every change that cannot be made, and with everything that is named and is in none of the states; or else with
+    what no kernel would take of them.
     """
     mistakes: list[InputError] = []
     compiled = list(compile_stages(topology, scenario, refused=mistakes.append))
@@ -32,6 +34,8 @@ def check_states(scenario: Loaded[Scenario], topology: Loaded[Topology]) -> Comp
         cast = Cast.of(state, there[stage.phase])
         mistakes += _expectations(scenario, stage, cast, everywhere)
         mistakes += _changes(scenario, stage, cast.names, state, everywhere)
+    if not mistakes:  # those have better places
+        mistakes += [mistake for _, state in compiled for mistake in mistakes_of(state)]
     if mistakes:  # what is wrong with a change is wrong in all the phases that follow from it
         raise InputErrors(list({(mistake.place, mistake.message): mistake for mistake in mistakes}.values()))
     return compiled
