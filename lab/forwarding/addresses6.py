@@ -45,6 +45,15 @@ def select_address6(node: Node, device: str, towards: IPv6Address) -> IPv6Addres
     return None if best is None else best[1]
 
 
+def first_address6(node: Node, device: str, *, link_local: bool) -> IPv6Address | None:
+    """Return the first address in a device's list, for a packet to a link-local address the first such one.
+
+    The list is sorted by scope, widest first, and of one scope the newest comes first (`ipv6_link_dev_addr` in net/ipv6/addrconf.c).
+    """
+    fitting = [one.ip for one in reversed(node.addresses6.get(device, ())) if one.ip.is_link_local or not link_local]
+    return max(fitting, key=_scope, default=None)
+
+
 def _candidates(node: Node, device: str | None) -> Iterator[tuple[str, IPv6Interface]]:
     for name in node.registered if device is None else (device,):
         yield from ((name, interface) for interface in node.addresses6.get(name, ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import Literal
 
 from lab.forwarding.causes import Reason
@@ -10,7 +11,7 @@ from lab.forwarding.client import Client
 from lab.forwarding.flow import DATA_OPTIONS, SELECTIVE_OPTIONS, SYN_OPTIONS, Flow, size_of
 from lab.forwarding.journey import Sending
 from lab.forwarding.memory import Memory
-from lab.forwarding.packet import DEFAULT_HOP_LIMIT, TCP, TCP_HEADER, Address, Packet, TcpFlags
+from lab.forwarding.packet import DEFAULT_HOP_LIMIT, ICMPV6, TCP, TCP_HEADER, Address, Packet, TcpFlags
 from lab.forwarding.results import Delivered, Dropped, Outcome, Purpose, Trace, Unknown
 from lab.forwarding.world import World
 from lab.state import Listener, Program
@@ -115,7 +116,7 @@ def time_out(progress: Progress) -> list[Sending]:
         progress.probed |= {purpose}
         return [_last_segment(sending, whole)]
     progress.lost = None
-    mtu = progress.world.mtu_for(progress.world.network.node(sending.namespace), packet, sending.device)
+    mtu = _mtu_of(progress, sending)
     is_missing = purpose in progress.missing
     progress.missing -= {purpose}
     if mtu < packet.size and purpose == "data":
@@ -175,8 +176,16 @@ def _local_failure(progress: Progress, sending: Sending, verdict: Dropped, trace
         and verdict.reason in (Reason.NETFILTER, Reason.REJECTED, Reason.NAT)
     ):
         errno = "EPERM" if progress.client.protocol != TCP else None
+    if errno is None and not tunnelled and _comes_back(progress, verdict, traced):
+        errno = "ENOBUFS"
     if errno is not None and progress.outcome is None:
         progress.outcome = Outcome("local error", errno=errno, why=verdict.text)
+
+
+def _comes_back(progress: Progress, verdict: Dropped, traced: Trace) -> bool:
+    """Whether a raw socket of IPv6 is told what a device at once refused to send; others are not (`rawv6_push_pending_frames`)."""
+    at_once = not traced.resolutions and not any(step.stage == "bridge" for _, step in traced.steps)
+    return at_once and progress.client.protocol == ICMPV6 and verdict.reason in (Reason.TOO_LONG_FOR_PEER, Reason.IMPAIRED)
 
 
 def _at_client(progress: Progress, packet: Packet) -> list[Sending]:
@@ -209,8 +218,14 @@ def _ask_smaller(progress: Progress) -> list[Sending]:
     asked = progress.asked
     if asked is None:
         return []
-    mtu = progress.world.mtu_for(progress.world.network.node(asked.namespace), asked.packet, asked.device)
+    mtu = _mtu_of(progress, asked)
     return _smaller(progress, mtu) if mtu < asked.packet.size else []
+
+
+def _mtu_of(progress: Progress, sending: Sending) -> int:
+    """Return the MTU of the way that what is sent will take."""
+    packet = sending.packet._replace(source=IPv6Address("::")) if sending.unsettled else sending.packet
+    return progress.world.mtu_for(progress.world.network.node(sending.namespace), packet, sending.device)
 
 
 def _smaller(progress: Progress, mtu: int) -> list[Sending]:
@@ -226,8 +241,7 @@ def _smaller(progress: Progress, mtu: int) -> list[Sending]:
 def _question(progress: Progress) -> Sending:
     wanted = size_of(progress.flow)
     sending = _segment(progress, TcpFlags.ACK | TcpFlags.PSH, "data", wanted)
-    node = progress.world.network.node(sending.namespace)
-    mtu = progress.world.mtu_for(node, sending.packet, sending.device)
+    mtu = _mtu_of(progress, sending)
     room = min(progress.client_mss + sending.packet.header + TCP_HEADER, mtu, progress.largest)
     if not progress.tries:
         progress.several = wanted > room
@@ -249,7 +263,8 @@ def _segment(progress: Progress, flags: TcpFlags, purpose: Literal["handshake", 
         tcp=flags,
         mark=flow.mark,
     )
-    return Sending(client.namespace, packet, purpose, flow.device, df=None, uid=flow.uid)
+    unsettled = packet.version == 6 and flow.source_address is None
+    return Sending(client.namespace, packet, purpose, flow.device, df=None, uid=flow.uid, unsettled=unsettled)
 
 
 def _at_server(progress: Progress, sending: Sending, verdict: Delivered, packet: Packet) -> list[Sending]:
@@ -301,7 +316,7 @@ def _end_at_server(progress: Progress, namespace: str, packet: Packet) -> None:
 
 def _reset(progress: Progress, namespace: str, packet: Packet) -> Sending:
     """The reset that answers a segment for no connection; it bears the segment's TOS (`tcp_v4_send_reset`)."""
-    mark = packet.mark if progress.world.network.node(namespace).settings.fwmark_reflect else 0
+    mark = packet.mark if progress.world.network.node(namespace).settings.reflects_mark(packet.version) else 0
     reset = _mirrored(progress, namespace, packet, packet.header + TCP_HEADER)
     return Sending(namespace, reset._replace(tos=packet.tos, df=True, mark=mark, tcp=TcpFlags.RST | TcpFlags.ACK), "reset", df=True)
 

@@ -85,12 +85,13 @@ def rewrites_of(before: Packet, after: Packet) -> tuple[str, ...]:
 
 
 def _looks_damaged(run: HookRun) -> bool:
-    """Whether a reject cannot verify the check sum of a fragment, and so says nothing (`nf_send_unreach`, `nf_reject_ip_tcphdr_get`).
+    """Whether a reject cannot verify the check sum of a fragment, and so says nothing.
 
-    A fragment that connection tracking of an earlier namespace put together with the others is known to be good (`skb_csum_unnecessary`);
-    the kernel forgets that when it cuts anew, and a reset does not ask for it.
+    After `nf_send_unreach`, `nf_send_unreach6` and `nf_reject_ip_tcphdr_get`. A fragment that connection tracking of an earlier namespace
+    put together with the others is known to be good (`skb_csum_unnecessary`); the kernel forgets that when it cuts anew, and a reset does
+    not ask for it.
     """
-    return not run.before.checked or run.reject is None or run.reject.type != "icmp"
+    return not run.before.checked or run.reject is None or run.reject.type == "tcp reset"
 
 
 def _within_icmp_reply(t: Transit, hook: Hook) -> bool:

@@ -151,7 +151,6 @@ def _error_about6(
         own,
         source,
         ICMPV6,
-        tos=packet.tos,
         size=min(IPV6_HEADER + ICMP_HEADER + packet.length, LEAST_MTU_V6),
         icmp=Icmp(kind, code, mtu=mtu, quoted=packet._replace(mark=0), version=6),
         mark=_reflected(t),
@@ -161,8 +160,7 @@ def _error_about6(
 
 def _reflected(t: Transit) -> int:
     """The mark of what the kernel answers by itself."""
-    reflects = t.node.settings.fwmark_reflect if t.packet.version == 4 else t.node.settings.fwmark_reflect_v6
-    return t.packet.mark if reflects else 0
+    return t.packet.mark if t.node.settings.reflects_mark(t.packet.version) else 0
 
 
 def rejection(t: Transit, reject: Reject, *, arrived_by: str | None, was_local: bool) -> Sending | None:
@@ -201,7 +199,7 @@ def reset_for(t: Transit, *, tos: int = 0, any_source: bool = False, attach: boo
 
 
 def echo_reply(node: Node, packet: Packet) -> Sending:
-    """Return the answer to an echo request, from the address that was asked (`icmp_reply`)."""
+    """Return the answer to an echo request, from the address that was asked (`icmp_reply`, `icmpv6_echo_reply`)."""
     icmp = packet.icmp
     assert icmp is not None
     reply = Packet(
@@ -209,10 +207,10 @@ def echo_reply(node: Node, packet: Packet) -> Sending:
         packet.source,
         packet.protocol,
         ttl=node.settings.default_ttl if icmp.version == 4 else DEFAULT_HOP_LIMIT,
-        tos=packet.tos if icmp.version == 4 else 0,
+        tos=packet.tos,
         size=packet.size,
         icmp=Icmp(ECHO_REPLY if icmp.version == 4 else ECHO_REPLY_V6, 0, icmp.identifier, version=icmp.version),
-        mark=packet.mark if node.settings.fwmark_reflect else 0,
+        mark=packet.mark if node.settings.reflects_mark(icmp.version) else 0,
     )
     return Sending(node.name, reply, "reply")
 

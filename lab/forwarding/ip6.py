@@ -22,6 +22,7 @@ from lab.forwarding.packet import (
     ADVERTISEMENT,
     FRAGMENTATION_NEEDED,
     HOST,
+    NET,
     TCP,
     TCP_HEADER,
     TIME_EXCEEDED,
@@ -36,6 +37,8 @@ from lab.forwarding.routing6 import route_input6, route_output6
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import length_to_fit
 from lab.state import Bridge
+
+_NOBODY = IPv6Address("::")
 
 # -- in ------------------------------------------------------------------------------------------------------------
 
@@ -75,12 +78,13 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
 
 
 def _to_host(journey: Journey, visit: Visit, device: str, t: Transit, sender: str) -> None:
+    """After `ip6_input`: where connections are not tracked the input hook sees fragments, unlike that of IPv4."""
+    if not pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):
+        return
     if waits_alone(visit, t, Stage.DELIVERY, device):
         return
     if t.packet.fragment is not None:
         t.packet = t.packet._replace(fragment=None)
-    if not pass_hook(journey, visit, t, "input", iif=device, oif=None, was_local=True, arrived_by=device):
-        return
     if t.packet.icmp is not None and t.packet.icmp.discovers and t.packet.icmp.type == ADVERTISEMENT:
         hear_advertisement(journey, visit, device, t.packet, sender)
     else:
@@ -97,7 +101,10 @@ def _answer(journey: Journey, t: Transit, kind: int, code: int, arrived_by: str 
 
 
 def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
-    """After `ip6_forward`: the hop limit first, then the scope of the source, then the MTU, then the forward hook."""
+    """After `ip6_forward`: the hop limit first, then the scope of the source, then the MTU, then the forward hook.
+
+    Unlike in IPv4 a path MTU that this namespace has learned itself counts for what it sends on.
+    """
     way, source = route.exit, t.packet.source
     assert way is not None
     assert route.lookup is not None
@@ -112,6 +119,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     if source.is_link_local:
         raise Undecided("forwarding of a link-local source is not modelled")
     mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
+    mtu = journey.world.path_mtu(visit.node, t.packet.destination, route.lookup.route, way, mtu)
     if t.packet.length > mtu:
         _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, mtu)
         text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and a router does not fragment IPv6"
@@ -131,15 +139,20 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
 def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, arrived_by: str | None) -> None:
     """Pass postrouting, find the neighbour, and put the frame on the device (`ip6_output`)."""
     t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
+    if way.device == "lo" and visit.node.fib6.local_type(int(t.packet.destination)) != "local":
+        _answer(journey, t, UNREACHABLE, NET, arrived_by)
+        journey.drop(visit, Stage.OUTPUT_ROUTING, "lo", Reason.NO_ROUTE, None, f"{t.packet.destination} is no address of {visit.node.name}")
+        return
     if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=way.device, was_local=False, arrived_by=arrived_by):
         return
-    if t.packet.length > mtu and t.made_here and t.packet.tunnel is not None:
-        # What was wrapped is not for the tunnel to cut (`skb_scrub_packet` clears ignore_df), and the tunnel itself is told.
-        _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, None, mtu)
-        text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and nobody cuts a tunnel packet of IPv6"
-        journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
-        return
     if t.packet.length > mtu and t.made_here:
+        if not t.may_fragment:
+            # What was wrapped is not for the tunnel to cut (`skb_scrub_packet` clears ignore_df), and the tunnel itself is told.
+            _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, arrived_by, mtu)
+            why = "nobody cuts a tunnel packet of IPv6" if t.packet.tunnel is not None else "the socket forbids fragments"
+            text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and {why}"
+            journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
+            return
         before = t.packet
         t.packet = before._replace(fragment=min(mtu, before.length))
         visit.note(Stage.FRAGMENTATION, Plain(f"cut into fragments of at most {mtu} bytes"), way.device, before, t.packet)
@@ -167,16 +180,19 @@ def send6(journey: Journey, task: Send) -> None:
     visit, sending = task.visit, task.sending
     node, world = visit.node, journey.world
     packet = sending.packet
-    route = route_output6(world, node, packet, device=sending.device, uid=sending.uid, any_source=sending.any_source)
-    if sending.connected and int(packet.source) == 0 and route.source is not None and route.errno is None:
-        visit.note(Stage.SOURCE, route, route.exit.device if route.exit else None)
-        packet = packet._replace(source=route.source)
-        route = route_output6(world, node, packet, device=sending.device, uid=sending.uid)
+    # The traffic class of an echo request is that of the reply, but no rule is asked with it (`icmpv6_echo_reply`).
+    asking = packet._replace(
+        source=_NOBODY if sending.unsettled else packet.source,
+        tos=0 if packet.icmp is not None and packet.icmp.answers else packet.tos,
+    )
+    route = route_output6(world, node, asking, device=sending.device, uid=sending.uid, any_source=sending.any_source)
     visit.note(Stage.OUTPUT_ROUTING, route, route.exit.device if route.exit else None)
     if route.errno is not None or route.exit is None or route.source is None:
         journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
         return
-    journey.made = packet = packet._replace(source=route.source)
+    if not sending.unsettled:
+        packet = packet._replace(source=route.source)
+    journey.made = packet
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
     found = route.lookup.route if route.lookup is not None else None

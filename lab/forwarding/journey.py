@@ -70,6 +70,8 @@ class Sending:
     uid: int = 0
     tracked: Tracked | None = None
     """The connection an error or reset belongs to (`nf_ct_attach`)."""
+    unsettled: bool = False
+    """IPv6: the way is that of the socket, which was found before there was a source (`ip6_dst_store`)."""
     probe: bool = False
     """The last of several TCP segments, sent to learn whether others are missing (RFC 8985, 7), or its selective acknowledgement."""
 

@@ -361,7 +361,9 @@ def _iptables_on_bridge(
         return None
     if t.packet.destination != packet.destination:
         raise Undecided("a bridged packet whose destination is translated is not modelled", bridge)
-    if not pass_hook(journey, visit, t, "forward", iif=name, oif=name, was_local=False, arrived_by=name):
+    # By now the packet is on its way out of a port, which has no address for an error of IPv6 to come from (`icmp6_send`).
+    arrived_by = name if packet.version == 4 else None
+    if not pass_hook(journey, visit, t, "forward", iif=name, oif=name, was_local=False, arrived_by=arrived_by):
         return None
     if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=name, was_local=False, arrived_by=name):
         return None

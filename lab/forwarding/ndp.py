@@ -7,15 +7,16 @@ set that drops ICMPv6 drops them too. What ARP asks routing for, here the addres
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import Literal
 
 from lab.forwarding.addresses6 import has_address6, link_local_of, select_address6, solicited_node
 from lab.forwarding.arp import Resolution, without_arp
 from lab.forwarding.causes import Reason
+from lab.forwarding.fib import Exit
 from lab.forwarding.hooks import pass_hook
 from lab.forwarding.journey import Advertising, Journey, Transmit, Visit
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.network import Node
+from lab.forwarding.output import pass_output
 from lab.forwarding.packet import ADVERTISEMENT, ICMPV6, IPV6_HEADER, SOLICITATION, Frame, Icmp, Packet
 from lab.forwarding.results import Delivered, Plain, Stage, Trace, Unknown
 from lab.forwarding.unknown import Undecided
@@ -80,13 +81,38 @@ def _ask(journey: Journey, node: Node, device: str, message: Packet, mac: str) -
 
 
 def _emit(journey: Journey, visit: Visit, message: Advertising) -> None:
-    """Send a message of one's own out of a device: output and postrouting see it (`ndisc_send_skb`)."""
+    """Send a message of one's own out of a device: output and postrouting see it (`ndisc_send_skb`).
+
+    Rules that have its way looked up anew may send it elsewhere. A router that gets it sends it on with a lower hop limit, and nobody
+    listens to such a message (RFC 4861, 7.1); one for a group is looked up for its device, and keeps it.
+    """
     t = Transit(journey.world, visit.node, message.packet, made_here=True)
-    hooks: tuple[Literal["output", "postrouting"], ...] = ("output", "postrouting")
-    for hook in hooks:
-        if not pass_hook(journey, visit, t, hook, iif=None, oif=message.device, was_local=False, arrived_by=None):
+    destination = message.packet.destination
+    assert isinstance(destination, IPv6Address)
+    if destination.is_multicast:
+        if not pass_hook(journey, visit, t, "output", iif=None, oif=message.device, was_local=False, arrived_by=None):
             return
+    else:
+        t.bound_device = message.device if destination.is_link_local else None
+        passed = pass_output(journey, visit, t, Exit(message.device, None), visit.node.links[message.device].mtu)
+        if passed is None:
+            return
+        way = passed[0]
+        if way.device != message.device or (way.via not in (None, destination) and _mac_of(journey, visit.node, way, t) != message.mac):
+            text = f"rules send it another way, by {way.device}{f' via {way.via}' if way.via else ''}, where nobody listens to it"
+            journey.drop(visit, Stage.REROUTING, way.device, Reason.NETFILTER, None, text)
+            return
+    if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=message.device, was_local=False, arrived_by=None):
+        return
     journey.add(Transmit(visit, message.device, Frame(visit.node.mac(message.device), message.mac, t.packet), t.packet.mark))
+
+
+def _mac_of(journey: Journey, node: Node, way: Exit, t: Transit) -> str | None:
+    """Return the MAC of a gateway: it may be the asker itself. None where it is asked for already, and does not answer."""
+    assert isinstance(way.via, IPv6Address)
+    if journey.world.memory.neighbours6.get((node.name, way.device, way.via)) == "":
+        return None
+    return resolve6(journey, node, way.device, way.via, t.packet).mac
 
 
 def receive_multicast(journey: Journey, visit: Visit, device: str, t: Transit, sender: str) -> None:
@@ -118,7 +144,9 @@ def receive_multicast(journey: Journey, visit: Visit, device: str, t: Transit, s
     answer = Packet(
         source or icmp.target, asker, ICMPV6, ttl=_HOP_LIMIT, size=_SIZE, icmp=Icmp(ADVERTISEMENT, target=icmp.target, version=6)
     )
-    journey.advertisements.append(Advertising(node.name, device, answer, sender))
+    stated = node.neighbours6.get((device, asker))
+    # The answer is sent like any packet: a stated entry for the asker counts, whatever MAC it asked from.
+    journey.advertisements.append(Advertising(node.name, device, answer, stated.mac.lower() if stated and stated.mac else sender))
     journey.end(visit, Delivered(node.name, None, packet))
 
 

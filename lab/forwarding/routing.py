@@ -153,7 +153,11 @@ def choose_exit(world: World, node: Node, answer: Lookup, packet: Packet, *, mad
         return exits[0]
     speaking_of = packet.icmp.quoted if packet.icmp is not None and packet.icmp.quoted is not None else packet
     flow: tuple[int, ...] = (int(speaking_of.source), int(speaking_of.destination))
-    if node.settings.multipath_hash_policy and packet.icmp is None:
+    if packet.version == 6:
+        # A packet has its flow label only once it has a way (`ip6_make_flowlabel`).
+        flow = (*flow, made_here)
+    policy = node.settings.multipath_hash_policy if packet.version == 4 else node.settings.multipath_hash_policy_v6
+    if policy and packet.icmp is None:
         flow = speaking_of.key
     meanings = tuple(f"{way.device} via {way.via}" if way.via else way.device for way in exits)
     assert answer.route is not None

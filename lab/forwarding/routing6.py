@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from lab.forwarding.addresses6 import has_address6, preferred_source6
+from lab.forwarding.addresses6 import has_address6, preferred_source6, select_address6
 from lab.forwarding.causes import Reason
-from lab.forwarding.fib import Exit, Query
+from lab.forwarding.fib import Exit, Lookup, Query
 from lab.forwarding.network import Node
 from lab.forwarding.packet import FILTERED, NET, Packet
 from lab.forwarding.routing import InputRoute, OutputRoute, choose_exit, reason_of
+from lab.forwarding.rpfilter import ports_of
 from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import World
@@ -35,7 +36,7 @@ def route_input6(world: World, node: Node, packet: Packet, device: str) -> Input
         return InputRoute("refused", reason=Reason.LOCALNET)
     if destination.is_link_local and not has_address6(node, device, destination):
         raise Undecided("a link-local destination that is not this device's own is not modelled")
-    ports = (packet.source_port, packet.destination_port)
+    ports = ports_of(node, packet)
     query = Query(int(destination), int(source), device, None, packet.mark, packet.tos & ROUTING_TOS, packet.protocol, *ports)
     answer = node.fib6.lookup(query)
     if answer.error is not None:
@@ -51,7 +52,11 @@ def route_input6(world: World, node: Node, packet: Packet, device: str) -> Input
         return InputRoute("refused", answer, reason=Reason.NOT_FORWARDING_V6)
     if source.is_unspecified or source.is_loopback:
         return InputRoute("refused", answer, reason=Reason.INVALID_SOURCE)
-    return InputRoute("forward", answer, choose_exit(world, node, answer, packet))
+    way = choose_exit(world, node, answer, packet)
+    if way.device == "lo":
+        # Not to an address of this namespace: a way into a circle, which the kernel makes a reject route (`ip6_route_info_create`).
+        return InputRoute("error", answer, way, reason=Reason.NO_ROUTE, icmp_code=NET)
+    return InputRoute("forward", answer, way)
 
 
 def route_output6(
@@ -71,10 +76,19 @@ def route_output6(
     if device is not None and (device not in node.links or not node.links[device].up):
         return OutputRoute(None, None, None, "ENETUNREACH", f"the socket is bound to {device}, which is down or missing")
     ports = (packet.source_port, packet.destination_port)
-    numbers = int(destination), int(source)
-    answer = node.fib6.lookup(Query(*numbers, "lo", device, packet.mark, packet.tos & ROUTING_TOS, packet.protocol, *ports, uid))
+    tos = packet.tos & ROUTING_TOS
+
+    def ask(address: IPv6Address) -> Lookup:
+        return node.fib6.lookup(Query(int(destination), int(address), "lo", device, packet.mark, tos, packet.protocol, *ports, uid))
+
+    answer = ask(source)
+    if answer.error is not None and not given and (best := select_address6(node, "", destination)) is not None:
+        # Rules may ask for the source, so a way is looked for once more with the one that would be taken (`ip6_dst_lookup_tail`).
+        answer, source = ask(best), best
     if answer.error is not None:
         return OutputRoute(answer, None, None, answer.error)
+    if source != packet.source and answer.type == "unicast":
+        return OutputRoute(answer, source, choose_exit(world, node, answer, packet._replace(source=source), made_here=True), chosen=True)
     if answer.type == "local":
         hint = answer.route.source if answer.route is not None else None
         chosen = source if given else hint if isinstance(hint, IPv6Address) else destination

@@ -79,7 +79,7 @@ def ports_of(node: Node, packet: Packet) -> tuple[int, int]:
     Not even the first piece is read that far (`__skb_flow_dissect` without FLOW_DISSECTOR_F_PARSE_1ST_FRAG), unless connection tracking has
     put the packet together.
     """
-    in_pieces = packet.fragment is not None and not node.ruleset.of(4).tracks
+    in_pieces = packet.fragment is not None and not node.ruleset.of(packet.version).tracks
     return (0, 0) if in_pieces else (packet.source_port, packet.destination_port)
 
 

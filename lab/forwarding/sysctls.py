@@ -58,6 +58,7 @@ class Settings:
     icmp_ratemask: int
     echo_ignore_all: bool
     multipath_hash_policy: int
+    multipath_hash_policy_v6: int
     """0 hashes addresses, 1 ports as well."""
     fwmark_reflect: bool
     fwmark_reflect_v6: bool
@@ -68,6 +69,10 @@ class Settings:
     bridge_calls_ip6tables: bool
     echo_ignore_all_v6: bool
     tcp_loose: bool
+
+    def reflects_mark(self, version: int) -> bool:
+        """Whether what the kernel answers by itself bears the mark of what it answers."""
+        return self.fwmark_reflect if version == 4 else self.fwmark_reflect_v6
 
 
 def device_settings(sysctls: Mapping[str, str], device: str) -> DeviceSettings:
@@ -132,6 +137,7 @@ def settings(sysctls: Mapping[str, str]) -> Settings:
         errors_use_inbound_address=_flag(sysctls, "net/ipv4/icmp_errors_use_inbound_ifaddr"),
         echo_ignore_all=_flag(sysctls, "net/ipv4/icmp_echo_ignore_all"),
         multipath_hash_policy=_number(sysctls.get("net/ipv4/fib_multipath_hash_policy"), 0),
+        multipath_hash_policy_v6=_number(sysctls.get("net/ipv6/fib_multipath_hash_policy"), 0),
         fwmark_reflect=_flag(sysctls, "net/ipv4/fwmark_reflect"),
         fwmark_reflect_v6=_flag(sysctls, "net/ipv6/fwmark_reflect"),
         tcp_fwmark_accept=_flag(sysctls, "net/ipv4/tcp_fwmark_accept"),

@@ -34,6 +34,7 @@ def network(
     far_tables: Sequence[NftTable] = (),
     far_sysctls: Mapping[str, str] | None = None,
     mtu: int = 1500,
+    near_mtu: int = 1500,
 ) -> State:
     a = namespace("a", [Link("eth0", Veth("r", "ra"))], {"eth0": ("2001:db8:1::2/64", "fe80::a/64")}, [route("::/0", str(R1), "eth0")])
     b = namespace(
@@ -41,7 +42,7 @@ def network(
     )
     r = namespace(
         "r",
-        [Link("ra", Veth("a", "eth0")), Link("rb", Veth("b", "eth0"), mtu=mtu)],
+        [Link("ra", Veth("a", "eth0"), mtu=near_mtu), Link("rb", Veth("b", "eth0"), mtu=mtu)],
         {"ra": ("2001:db8:1::1/64", "fe80::1/64"), "rb": ("2001:db8:2::1/64", "fe80::2/64")},
         router_routes,
     )

@@ -15,8 +15,8 @@ import pytest
 from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Conversation, Dropped, Flow, Network, trace
 from lab.probe import Outcome, PingRequest, Request, TcpRequest, UdpRequest
-from lab.state import Bridge, Link, Rule, State, Veth, complete
-from lab.state.nft import Match, Meta, Nat, NftRule, NftTable, Payload, Prefix, Reject, Verdict
+from lab.state import Bridge, Link, Neighbour, Route, Rule, State, Veth, complete
+from lab.state.nft import Fib, Mangle, Match, Meta, Nat, NftRule, NftTable, Payload, Prefix, Reject, Statement, Verdict
 
 
 def _beside(name: str) -> ModuleType:
@@ -33,6 +33,10 @@ six = _beside("six")
 A, B, R1 = six.A, six.B, six.R1
 ELSEWHERE, NOBODY, OTHER_RANGE = (IPv6Address(text) for text in ("2001:db8:6::2", "2001:db8:2::9", "2001:db8:5::2"))
 DISCOVERY = Match(Payload("icmpv6", "type"), "nd-neighbor-solicit")
+ECHO = Match(Payload("icmpv6", "type"), "echo-request")
+NEXT_IS_ICMP = Match(Payload("ip6", "nexthdr"), "ipv6-icmp")
+NO_WAY = Match(Fib("type", ("daddr",)), "unreachable")
+TO_A = Match(Payload("ip6", "daddr"), A)
 FROM_A = Match(Payload("ip6", "saddr"), Prefix(ip_network("2001:db8:1::/64")))
 
 
@@ -70,6 +74,59 @@ def masquerading() -> State:
         "ip6", "nat", (six.Chain("post", (NftRule((Match(Meta("oifname"), "rb"), Nat("masquerade"))),), "nat", "postrouting", 100),)
     )
     return six.network(router_tables=[nat])  # type: ignore[no-any-return]
+
+
+def near(state: State, **changes: object) -> State:
+    """The same network, where a is changed."""
+    return replace(state, namespaces={**state.namespaces, "a": replace(state["a"], **changes)})  # type: ignore[arg-type]
+
+
+def by_source(table: Sequence[Route], *, plain: bool) -> State:
+    """What has a's address as its source is for a table of its own, and what has none as well unless there is a way in main."""
+    state = six.network()
+    routes = state["a"].routes if plain else tuple(route for route in state["a"].routes if route.destination.prefixlen)
+    return near(state, rules=(*state["a"].rules, Rule(100, table=7, family=6, source=ip_network(f"{A}/128"))), routes=(*routes, *table))
+
+
+def answering(table: int) -> State:
+    """The router's advertisements are marked, and what is marked goes by another table."""
+    marking = NftTable("ip6", "marks", (six.Chain("out", (NftRule((TO_A, Mangle(Meta("mark"), 1))),), "route", "output", -150),))
+    return six.network(  # type: ignore[no-any-return]
+        router_tables=[marking],
+        router_rules=[Rule(100, table=table, family=6, mark=1)],
+        router_routes=[six.route("::/0", str(B), "rb", table=7), six.route("2001:db8:1::/64", None, "ra", table=8)],
+    )
+
+
+def guarded(*statements: Statement, hook: str = "input") -> State:
+    """b has one rule."""
+    return six.network(far_tables=[six.filtering(hook, NftRule(statements))])  # type: ignore[no-any-return]
+
+
+def reflecting(reflects: str) -> State:
+    """b marks what it is asked, and leads what is marked into a blackhole."""
+    marking = six.filtering("prerouting", NftRule((Match(Payload("icmpv6", "type"), "echo-request"), Mangle(Meta("mark"), 1))))
+    state = six.network(far_tables=[marking], far_sysctls={"net/ipv6/fwmark_reflect": reflects})
+    b = replace(state["b"], rules=(*state["b"].rules, Rule(100, action="blackhole", family=6, mark=1)))
+    return replace(state, namespaces={**state.namespaces, "b": b})
+
+
+def redirecting() -> State:
+    rule = NftRule((Match(Payload("tcp", "dport"), 8080), Nat("redirect", port=80)))
+    table = NftTable("ip6", "nat", (six.Chain("pre", (rule,), "nat", "prerouting", -100),))
+    return six.network(far_tables=[table])  # type: ignore[no-any-return]
+
+
+def misled() -> State:
+    """The router holds a wrong MAC for a."""
+    state = six.network(router_neighbours=[Neighbour("ra", A, "02:00:00:00:ff:ff")])
+    return near(state, links=tuple(replace(link, mac="02:00:00:00:00:0a") if link.name == "eth0" else link for link in state["a"].links))
+
+
+def too_narrow(*, known: bool) -> State:
+    """The router's end of a's cable takes less than a's, which may know the router's MAC already."""
+    state = six.network(near_mtu=1280)
+    return near(state, neighbours=(Neighbour("eth0", R1, "02:00:00:00:00:99"),)) if known else state
 
 
 ROWS: dict[str, tuple[Callable[[], State], Request, str]] = {
@@ -125,6 +182,54 @@ ROWS: dict[str, tuple[Callable[[], State], Request, str]] = {
     ),
     "a masqueraded echo comes home": (masquerading, ping(), "reply"),
     "across a bridge": (bridged, ping(IPv6Address("2001:db8::b")), "reply"),
+    "a way to lo that is no way to an own address": (
+        lambda: six.network(router_routes=[six.route("2001:db8:5::/64", None, "lo")]),
+        ping(OTHER_RANGE),
+        "unreachable no-route 2001:db8:1::1",
+    ),
+    "a source that is yet to be chosen is in no rule": (
+        lambda: by_source([six.route("::/0", type="blackhole", table=7)], plain=True),
+        ping(),
+        "reply",
+    ),
+    "nor where the socket is connected": (
+        lambda: by_source([six.route("::/0", type="blackhole", table=7)], plain=True),
+        UdpRequest("a", B, 7),
+        "reply",
+    ),
+    "unless there is no way without one": (
+        lambda: by_source([six.route("::/0", str(R1), "eth0", table=7)], plain=False),
+        TcpRequest("a", B, 80),
+        "reply",
+    ),
+    "rules send an advertisement elsewhere": (lambda: answering(7), ping(), "unreachable addr-unreachable 2001:db8:1::2"),
+    "rules let an advertisement be": (lambda: answering(8), ping(), "reply"),
+    "an advertisement goes to the MAC that is stated": (
+        misled,
+        ping(),
+        "unreachable addr-unreachable 2001:db8:1::2",
+    ),
+    "a reject of an echo": (
+        lambda: guarded(ECHO, Reject("icmpv6", "admin-prohibited")),
+        ping(),
+        "unreachable admin-prohibited 2001:db8:2::2",
+    ),
+    "a reject of a piece of one says nothing": (lambda: guarded(ECHO, Reject("icmpv6", "admin-prohibited")), ping(size=3000), "silence"),
+    "what follows the header of an echo": (lambda: guarded(ECHO, NEXT_IS_ICMP, Verdict("drop")), ping(), "silence"),
+    "what follows that of a piece of one is another header": (
+        lambda: guarded(ECHO, NEXT_IS_ICMP, Verdict("drop")),
+        ping(size=3000),
+        "reply",
+    ),
+    "an address without a way is unreachable for rules": (
+        lambda: six.network(router_tables=[six.filtering("prerouting", NftRule((NO_WAY, Verdict("drop"))))]),
+        ping(ELSEWHERE),
+        "silence",
+    ),
+    "an answer does not bear the mark of the question": (lambda: reflecting("0"), ping(), "reply"),
+    "unless it is reflected": (lambda: reflecting("1"), ping(), "silence"),
+    "a connection is redirected": (redirecting, TcpRequest("a", B, 8080), "reply"),
+    "what is refused at once is told a raw socket": (lambda: too_narrow(known=True), ping(size=1400), "error"),
     "echo is ignored": (lambda: six.network(far_sysctls={"net/ipv6/icmp/echo_ignore_all": "1"}), ping(), "silence"),
 }
 
@@ -183,6 +288,12 @@ def test_the_kernel_does() -> None:
 
 def steps(conversation: Conversation, name: str) -> list[str]:
     return [step.sentence for hop in conversation.request.hops if hop.namespace == name for step in hop.steps]
+
+
+@pytest.mark.parametrize(("known", "outcome"), [(True, "ENOBUFS"), (False, None)])
+def test_a_raw_socket_is_told_what_a_device_refuses_unless_a_neighbour_had_to_be_asked_for_first(known: bool, outcome: str | None) -> None:
+    assert trace(too_narrow(known=known), Flow("a", B, size=1400)).outcome.errno == outcome
+    assert trace(too_narrow(known=known), Flow("a", B, "udp", 7, size=1400)).outcome.errno is None
 
 
 def test_a_near_miss_is_told_with_its_bits() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Literal
 
 from lab.explain.agreement.judge import Tally, judge
 from lab.explain.agreement.observe import Ears
@@ -15,14 +16,16 @@ from lab.kernel.handles import Namespaces
 from lab.state import State
 
 
-def compare(sandbox: Namespaces, state: State, flows: Iterable[Flow]) -> Tally:
-    """Build a state, ask everything in turn, and compare. The namespaces stay, without what they learned of neighbours.
+def compare(sandbox: Namespaces, state: State, flows: Sequence[Flow]) -> Tally:
+    """Build a state, ask everything in turn, all in one version of IP, and compare.
 
-    A kernel keeps 1024 such entries for all its namespaces together (net.ipv4.neigh.default.gc_thresh3), and refuses more.
+    The namespaces stay, without what they learned of neighbours. A kernel keeps 1024 such entries for all its namespaces together
+    (net.ipv4.neigh.default.gc_thresh3), and refuses more.
     """
     with Engine(sandbox) as engine:
         engine.apply(state)
-        with Ears(sandbox, state.namespaces, PORT) as ears:
+        version: Literal[4, 6] = 6 if flows and flows[0].destination.version == 6 else 4
+        with Ears(sandbox, state.namespaces, PORT, version) as ears:
             tally = judge(state, flows, lambda flow, is_expected: str(ears.ask(flow, is_expected)))
         engine.flush(connections=False, routes=False)
     return tally

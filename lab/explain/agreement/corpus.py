@@ -16,10 +16,11 @@ from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from lab.explain.agreement.judge import Tally, judge
 from lab.forwarding import Flow
-from lab.forwarding.generate import all_pairs, random_flows, random_state
+from lab.forwarding.generate import all_pairs, asked_in_ipv6, in_ipv6, random_flows, random_state
 from lab.state import State, commands_of
 
 PROBES = 20
@@ -35,11 +36,14 @@ class Recorded:
     answers: tuple[str, ...]
 
 
-def network_of(seed: int, probes: int | None = PROBES, nodes: int | None = None) -> tuple[State, tuple[Flow, ...]]:
-    """Return the network of a seed and the questions to it; with `probes` None everybody pings everybody."""
+def network_of(
+    seed: int, probes: int | None = PROBES, nodes: int | None = None, version: Literal[4, 6] = 4
+) -> tuple[State, tuple[Flow, ...]]:
+    """Return the network of a seed and the questions to it; with `probes` None everybody pings everybody. `version` is that of IP."""
     random = Random(seed)
     state = random_state(random, nodes)
-    return state, all_pairs(random, state) if probes is None else random_flows(random, state, probes)
+    flows = all_pairs(random, state) if probes is None else random_flows(random, state, probes)
+    return (state, flows) if version == 4 else (in_ipv6(state), tuple(map(asked_in_ipv6, flows)))
 
 
 def digest_of(state: State, flows: tuple[Flow, ...]) -> str:

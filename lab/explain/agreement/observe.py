@@ -10,25 +10,23 @@ import errno
 import os
 import selectors
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import IPv4Address
-from typing import Final
+from ipaddress import ip_address
+from typing import Final, Literal
 
+from lab.explain.agreement.dialects import DIALECTS, Heard
 from lab.explain.agreement.judge import Expected, Noticed
 from lab.forwarding import Flow
-from lab.forwarding.flow import size_of
-from lab.forwarding.packet import Address
+from lab.forwarding.flow import DATA_OPTIONS, size_of
+from lab.forwarding.packet import TCP_HEADER, Address
 from lab.kernel.stillness import Places, Stillness, queued
 
-IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IP_PMTUDISC_DO = 10, 0, 1, 2
-IP_PKTINFO, IP_RECVTTL, IP_RECVERR = 8, 12, 11
-"""linux/in.h; the socket module lacks some of them."""
-
+_PMTUDISC_DONT, _PMTUDISC_WANT, _PMTUDISC_DO = 0, 1, 2
+"""linux/in.h and linux/in6.h; the socket module lacks them."""
 
 PATIENT: Final = 1.0
 """Seconds an unexpected silence is given."""
@@ -55,8 +53,9 @@ class _Question:
 class Ears:
     """The sockets of all namespaces of a network. Use it in a `with` block."""
 
-    def __init__(self, places: Places, namespaces: Iterable[str], port: int) -> None:
+    def __init__(self, places: Places, namespaces: Iterable[str], port: int, version: Literal[4, 6] = 4) -> None:
         self._places = places
+        self._dialect = DIALECTS[version]
         self._names = tuple(namespaces)
         self._port = port
         self._selector = selectors.DefaultSelector()
@@ -67,17 +66,19 @@ class Ears:
         self._at_rest = Stillness.of(self._places, self._names)
         self._stack.callback(self._at_rest.close)
         self._stack.callback(self._selector.close)
+        dialect = self._dialect
         for name in self._names:
-            raw = self._open(name, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            raw = self._open(name, socket.SOCK_RAW, dialect.icmp)
             self._listen(raw, partial(self._on_icmp, name, raw))
             udp = self._open(name, socket.SOCK_DGRAM)
-            udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-            udp.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
-            udp.bind(("0.0.0.0", self._port))
+            udp.setsockopt(dialect.level, dialect.tell_info, 1)
+            for one in (raw, udp):
+                one.setsockopt(dialect.level, dialect.tell_hops, 1)
+            udp.bind((dialect.everybody, self._port))
             self._listen(udp, partial(self._on_udp, name, udp))
             tcp = self._open(name, socket.SOCK_STREAM)
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tcp.bind(("0.0.0.0", self._port))
+            tcp.bind((dialect.everybody, self._port))
             tcp.listen(64)
             self._listen(tcp, partial(self._on_connection, name, tcp))
         return self
@@ -86,7 +87,7 @@ class Ears:
         self._stack.close()
 
     def _open(self, name: str, kind: int, protocol: int = 0) -> socket.socket:
-        made = self._stack.enter_context(self._places.socket_in(name, socket.AF_INET, kind, protocol))
+        made = self._stack.enter_context(self._places.socket_in(name, self._dialect.family, kind, protocol))
         made.setblocking(False)
         return made
 
@@ -102,11 +103,13 @@ class Ears:
         Where what was noticed is still not expected, it gets `PATIENT` seconds more: a busy machine may only be slow.
         """
         assert isinstance(flow.source, str)
-        protocol = {"icmp": 1, "tcp": 6, "udp": 17}[flow.protocol]
+        protocol = {"icmp": self._dialect.icmp, "tcp": 6, "udp": 17}[flow.protocol]
         question = _Question(flow, flow.source, protocol, flow.source_port)
         self._asked = question
         with ExitStack() as mine:
-            made = mine.enter_context(self._places.socket_in(flow.source, socket.AF_INET, *_KINDS[flow.protocol]))
+            kind = socket.SOCK_RAW if flow.protocol == "icmp" else socket.SOCK_DGRAM if flow.protocol == "udp" else socket.SOCK_STREAM
+            made = self._places.socket_in(flow.source, self._dialect.family, kind, protocol if flow.protocol == "icmp" else 0)
+            mine.enter_context(made)
             made.setblocking(False)
             try:
                 self._prepare(made, flow)
@@ -146,24 +149,26 @@ class Ears:
         return bool(ready)
 
     def _prepare(self, made: socket.socket, flow: Flow) -> None:
-        discover = {True: IP_PMTUDISC_DO, None: IP_PMTUDISC_WANT, False: IP_PMTUDISC_DONT}[flow.df]
-        made.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, discover)
+        dialect = self._dialect
+        discover = {True: _PMTUDISC_DO, None: _PMTUDISC_WANT, False: _PMTUDISC_DONT}[flow.df]
+        made.setsockopt(dialect.level, dialect.discover, discover)
         if flow.ttl is not None:
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, flow.ttl)
+            made.setsockopt(dialect.level, dialect.hops, flow.ttl)
         if flow.tos:
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, flow.tos)
+            made.setsockopt(dialect.level, dialect.tos, flow.tos)
         if flow.mark:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, flow.mark)
-        address = str(flow.source_address) if flow.source_address is not None else "0.0.0.0"
+        address = str(flow.source_address) if flow.source_address is not None else dialect.everybody
         made.bind((address, flow.source_port if flow.protocol != "icmp" else 0))
 
     def _send(self, made: socket.socket, flow: Flow, mine: ExitStack, question: _Question) -> None:
-        target = (str(flow.destination), flow.destination_port)
+        target = (str(flow.destination), 0 if flow.protocol == "icmp" else flow.destination_port)
+        room = size_of(flow) - self._dialect.header - 8
         if flow.protocol == "icmp":
-            made.sendto(_echo(flow.source_port, size_of(flow) - 28), target)
+            made.sendto(self._dialect.echo(flow.source_port, room), target)
         elif flow.protocol == "udp":
             made.connect(target)
-            made.send(struct.pack("!H", flow.source_port).ljust(size_of(flow) - 28, b"."))
+            made.send(flow.source_port.to_bytes(2, "big").ljust(room, b"."))
             self._watch(made, mine, lambda: self._on_answer(made, question))
         else:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -187,38 +192,35 @@ class Ears:
     def _on_icmp(self, name: str, raw: socket.socket) -> None:
         with suppress(BlockingIOError):
             while True:
-                self._icmp(name, raw.recv(2048))
+                heard = self._dialect.hear(raw)
+                if heard is not None and self._asked is not None:
+                    self._icmp(name, heard, self._asked)
 
-    def _icmp(self, name: str, data: bytes) -> None:
-        question = self._asked
-        if question is None or len(data) < 28:
-            return
-        ttl, source = data[8], IPv4Address(data[12:16])
-        kind, code = data[20], data[21]
-        identifier = int.from_bytes(data[24:26], "big")
-        if kind == 8:
-            if question.protocol == 1 and identifier == question.key:
-                self._seen(question, name, source, ttl)
-        elif kind == 0:
-            if name == question.namespace and question.protocol == 1 and identifier == question.key:
-                self._finish(question, "reply", source)
-        elif kind in (3, 11) and name == question.namespace and self._quotes(question, data[28:]):
-            mtu = int.from_bytes(data[26:28], "big") if (kind, code) == (3, 4) else None
-            if question.protocol == 6 and (kind, code) == (3, 4):
+    def _icmp(self, name: str, heard: Heard, question: _Question) -> None:
+        dialect, kind = self._dialect, (heard.kind, heard.code)
+        mine = question.protocol == dialect.icmp and heard.identifier == question.key
+        if heard.kind == dialect.request:
+            if mine:
+                self._seen(question, name, heard.source, heard.ttl)
+        elif heard.kind == dialect.reply:
+            if name == question.namespace and mine:
+                self._finish(question, "reply", heard.source)
+        elif heard.kind in (dialect.unreachable, dialect.exceeded, dialect.too_big[0]) and name == question.namespace:
+            if not self._quotes(question, heard.body) or (question.protocol == 6 and kind == dialect.too_big):
                 return
-            refused = kind == 3 and code in (2, 3)
+            refused = heard.kind == dialect.unreachable and heard.code in dialect.refusals
             if not question.done:
-                question.noticed = replace(question.noticed, icmp=(kind, code), mtu=mtu)
-                self._finish(question, "refused" if refused else "error", source)
+                question.noticed = replace(question.noticed, icmp=kind, mtu=heard.mtu if kind == dialect.too_big else None)
+                self._finish(question, "refused" if refused else "error", heard.source)
 
-    def _quotes(self, question: _Question, inner: bytes) -> bool:
-        if len(inner) < 28 or inner[9] != question.protocol or inner[16:20] != question.flow.destination.packed:
+    def _quotes(self, question: _Question, body: bytes) -> bool:
+        quoted = self._dialect.quoted(body)
+        if quoted is None or quoted.protocol != question.protocol or quoted.destination != question.flow.destination.packed:
             return False
-        if question.protocol == 1:
-            return int.from_bytes(inner[24:26], "big") == question.key
-        return int.from_bytes(inner[20:22], "big") == question.key
+        at = 4 if question.protocol == self._dialect.icmp else 0
+        return int.from_bytes(quoted.body[at : at + 2], "big") == question.key
 
-    def _seen(self, question: _Question, name: str, source: IPv4Address, ttl: int | None) -> None:
+    def _seen(self, question: _Question, name: str, source: Address, ttl: int | None) -> None:
         if question.noticed.seen_in is None:
             question.noticed = replace(question.noticed, seen_in=name, seen_source=source, seen_ttl=ttl)
 
@@ -233,13 +235,9 @@ class Ears:
                 data, notes, _, sender = udp.recvmsg(2048, 256)
                 question = self._asked
                 if question is not None and question.protocol == 17 and int.from_bytes(data[:2], "big") == question.key:
-                    ttl = next((n[0] for level, kind, n in notes if (level, kind) == (socket.IPPROTO_IP, socket.IP_TTL)), None)
-                    self._seen(question, name, IPv4Address(sender[0]), ttl)
-                info = next((n for level, kind, n in notes if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO)), None)
-                # Answer from the address that was asked: ipi_spec_dst of struct in_pktinfo.
-                back = [] if info is None else [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, info[8:12], bytes(4)))]
+                    self._seen(question, name, _heard_from(sender), self._dialect.hops_told(notes))
                 with suppress(OSError):
-                    udp.sendmsg([data], back, 0, sender)
+                    udp.sendmsg([data], self._dialect.answer_from(notes), 0, sender)
 
     def _on_answer(self, made: socket.socket, question: _Question) -> None:
         try:
@@ -262,7 +260,7 @@ class Ears:
                 self._stack.enter_context(made)
                 made.setblocking(False)
                 if self._asked is not None and self._asked.protocol == 6:
-                    self._seen(self._asked, name, IPv4Address(sender[0]), None)
+                    self._seen(self._asked, name, _heard_from(sender), None)
                 self._listen(made, partial(self._serve, made))
 
     def _serve(self, made: socket.socket) -> None:
@@ -289,14 +287,7 @@ class Ears:
         question.connected = True
         self._selector.register(made, selectors.EVENT_READ, lambda: self._on_answer(made, question))
         with suppress(OSError):
-            made.send(b"." * max(1, size_of(question.flow) - 52))
-
-
-_KINDS = {
-    "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMP),
-    "udp": (socket.SOCK_DGRAM, 0),
-    "tcp": (socket.SOCK_STREAM, 0),
-}
+            made.send(b"." * max(1, size_of(question.flow) - self._dialect.header - TCP_HEADER - DATA_OPTIONS))
 
 
 def _forget(selector: selectors.BaseSelector, made: socket.socket) -> None:
@@ -305,11 +296,5 @@ def _forget(selector: selectors.BaseSelector, made: socket.socket) -> None:
         selector.unregister(made)
 
 
-def _echo(identifier: int, length: int) -> bytes:
-    """An echo request with `length` bytes of data."""
-    message = struct.pack("!BBHHH", 8, 0, 0, identifier, 1) + b"." * length
-    padded = message + b"\0" * (len(message) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return message[:2] + struct.pack("!H", ~total & 0xFFFF) + message[4:]
+def _heard_from(sender: tuple[str, int]) -> Address:
+    return ip_address(sender[0].split("%")[0])

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from random import Random
+from typing import Literal
 
 from lab.errors import InputError
 from lab.explain.agreement.compare import Part, compare
 from lab.explain.agreement.corpus import network_of
 from lab.explain.agreement.repeat import compare_until_sure
 from lab.explain.agreement.routes import compare_routes
+from lab.forwarding import Flow
 from lab.forwarding.generate import policy_state
 from lab.kernel.engine import Engine
 from lab.kernel.sandbox import Sandbox, run_in_sandbox
+from lab.state import State
 
 BATCH = 16
 """Networks that share a sandbox."""
@@ -62,6 +65,7 @@ def selftest(
     *,
     probes: int | None = 20,
     nodes: int | None = None,
+    version: Literal[4, 6] = 4,
     seed: int = 0,
     on_progress: Callable[[Report], None] = lambda report: None,
 ) -> Report:
@@ -70,7 +74,7 @@ def selftest(
     With `probes` None every namespace pings every other one. `nodes` is how many namespaces each network has; otherwise that is random.
     """
     total = Report()
-    for report in _on_all_processors(partial(_batch, probes=probes, nodes=nodes), range(seed, seed + networks)):
+    for report in _on_all_processors(partial(_batch, probes=probes, nodes=nodes, version=version), range(seed, seed + networks)):
         total.add(report)
         on_progress(total)
     return total
@@ -118,20 +122,19 @@ def _compare_lookups(sandbox: Sandbox, seed: int, lookups: int) -> Report:
     return Report(1, lookups, unknown=unknown, disagreements=[f"network {seed}: {one}" for one in found.disagreements])
 
 
-def _batch(seeds: range, probes: int | None, nodes: int | None) -> Report:
+def _batch(seeds: range, probes: int | None, nodes: int | None, version: Literal[4, 6]) -> Report:
     """Compare some networks, in a sandbox for all of them."""
 
     def work(sandbox: Sandbox, report: object) -> Report:
         total = Report()
         for seed in seeds:
-            total.add(_compare(sandbox, seed, probes, nodes))
+            total.add(_compare(sandbox, seed, *network_of(seed, probes, nodes, version)))
         return total
 
     return run_in_sandbox(work)
 
 
-def _compare(sandbox: Sandbox, seed: int, probes: int | None, nodes: int | None) -> Report:
-    state, flows = network_of(seed, probes, nodes)
+def _compare(sandbox: Sandbox, seed: int, state: State, flows: Sequence[Flow]) -> Report:
     try:
         tally = compare_until_sure(lambda build: compare(Part(sandbox, f"{seed}.{build}"), state, flows)).summary()
     except InputError as error:

@@ -6,7 +6,9 @@ After net/netfilter/nft_payload.c, nft_meta.c, nft_ct.c, nft_fib.c and net/ipv4/
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
+from lab.forwarding.addresses6 import has_address6
 from lab.forwarding.fib import Query
 from lab.forwarding.netfilter.conntrack import CtState
 from lab.forwarding.netfilter.transit import Transit
@@ -36,6 +38,8 @@ def payload_of(expression: Payload) -> Evaluate:
     """Return what reads a header field."""
     protocol, name = expression.protocol, expression.field
     match protocol, name:
+        case "ip6", "nexthdr":
+            return lambda t: _next_header(t) if t.packet.version == 6 else None
         case (("ip" | "ip6"), _) if (protocol, name) in _IP_FIELDS:
             read, version = _IP_FIELDS[protocol, name], 4 if protocol == "ip" else 6
             return lambda t: read(t.packet) if t.packet.version == version else None
@@ -51,6 +55,14 @@ def payload_of(expression: Payload) -> Evaluate:
             return undecided(f"the header field {protocol} {name} is not modelled", expression)
 
 
+def _next_header(t: Transit) -> int:
+    """What follows the IPv6 header: of a fragment that nobody has put together with the others it is the header that says so."""
+    in_pieces = t.packet.fragment is not None and not t.node.ruleset.of(6).tracks
+    return _FRAGMENT_HEADER if in_pieces else t.packet.protocol
+
+
+_FRAGMENT_HEADER = 44
+"""RFC 8200, 4.5."""
 _IP_FIELDS: dict[tuple[str, str], Callable[[Packet], int]] = {
     ("ip", "saddr"): lambda packet: int(packet.source),
     ("ip", "daddr"): lambda packet: int(packet.destination),
@@ -60,7 +72,6 @@ _IP_FIELDS: dict[tuple[str, str], Callable[[Packet], int]] = {
     ("ip", "length"): lambda packet: packet.size,
     ("ip6", "saddr"): lambda packet: int(packet.source),
     ("ip6", "daddr"): lambda packet: int(packet.destination),
-    ("ip6", "nexthdr"): lambda packet: packet.protocol,
     ("ip6", "hoplimit"): lambda packet: packet.ttl,
     ("ip6", "dscp"): lambda packet: packet.tos >> 2,
     ("ip6", "length"): lambda packet: packet.size - IPV6_HEADER,
@@ -170,9 +181,11 @@ def fib_of(expression: Fib) -> Evaluate:
     if expression.result == "type":
 
         def address_type(t: Transit) -> Value | None:
-            address = int(t.packet.destination if "daddr" in flags else t.packet.source)
+            address, other = (t.packet.destination, t.packet.source) if "daddr" in flags else (t.packet.source, t.packet.destination)
             device = t.oif if "oif" in flags else t.iif if "iif" in flags else None
-            return t.node.fib_of(t.packet.version).local_type(address, device)
+            if isinstance(address, IPv6Address):
+                return _type_in_ipv6(t, address, int(other), device, t.packet.mark if "mark" in flags else 0)
+            return t.node.fib.local_type(int(address), device)
 
         return address_type
 
@@ -198,6 +211,27 @@ def fib_of(expression: Fib) -> Evaluate:
         return answer.exits[0].device if answer.exits else ""
 
     return device_towards
+
+
+def _type_in_ipv6(t: Transit, address: IPv6Address, other: int, device: str | None, mark: int) -> str:
+    """Return what an address is: IPv6 looks for a way to it, by all rules (`__nft_fib6_eval_type` in net/ipv6/netfilter/nft_fib_ipv6.c)."""
+    if address.is_multicast:
+        return "multicast"
+    if device is not None and has_address6(t.node, device, address):
+        return "local"
+    bound: str | None = None
+    if address.is_link_local:
+        # Of what a bridge sends on the device is a port by now, which no address is on.
+        if not t.made_here and t.hook in ("forward", "postrouting"):
+            return "unreachable"
+        bound = device or (t.oif if t.made_here else t.iif)
+    found = t.node.fib6.lookup(Query(int(address), other, "lo", bound, mark, 0, t.packet.protocol))
+    if found.error is not None:
+        kind = found.rule.action if found.route is None and found.rule is not None else found.type
+        return kind if kind in ("blackhole", "prohibit", "throw") else "unreachable"
+    if found.type == "local":
+        return "unicast" if device is not None else "local"
+    return found.type
 
 
 def number_of(expression: Numgen) -> Evaluate:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from lab.forwarding.addresses import select_address
-from lab.forwarding.addresses6 import select_address6
+from lab.forwarding.addresses6 import first_address6, select_address6
 from lab.forwarding.netfilter.conntrack import UNTRACKED, Connection, CtState, Tracked, remember
 from lab.forwarding.netfilter.expressions import Scope, compile_expression, kind_of
 from lab.forwarding.netfilter.matches import compile_match, compile_verdict_map
@@ -211,8 +211,10 @@ def _masquerade_source(t: Transit) -> Address | None:
 
 def _redirect_target(t: Transit) -> int | None:
     """The first address of the arrival device, or loopback for packets made here (net/netfilter/nf_nat_redirect.c)."""
-    if t.packet.version == 6:
-        raise Undecided("redirect of IPv6 is not modelled")
+    destination = t.packet.destination
+    if isinstance(destination, IPv6Address):
+        found = IPv6Address("::1") if t.hook == "output" else first_address6(t.node, t.iif or "", link_local=destination.is_link_local)
+        return None if found is None else int(found)
     if t.hook == "output":
         return int(IPv4Address("127.0.0.1"))
     addresses = t.node.addresses.get(t.iif or "", ())
