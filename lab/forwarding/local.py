@@ -107,6 +107,8 @@ def _socket(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
 def _unwrap(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
     """Let the VXLAN device of the packet's VNI take the frame out (`vxlan_rcv`)."""
     node, packet = visit.node, t.packet
+    if packet.version == 6 and packet.tunnel is not None and packet.tunnel.translated:
+        raise Undecided("whether a tunnel packet over IPv6 that was translated keeps a good check sum is not modelled")
     if packet.tunnel is None:
         journey.drop(visit, Stage.DECAPSULATION, device, Reason.UNKNOWN_VNI, None, "this is no VXLAN packet")
         return

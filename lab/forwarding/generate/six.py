@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Final
 
 from lab.forwarding.flow import Flow
-from lab.forwarding.packet import Address
-from lab.state import AddressEntry, Link, Namespace, Protocol, Route, Rule, State, Table, complete
+from lab.forwarding.packet import ZERO_MAC, Address
+from lab.state import AddressEntry, Link, Namespace, Neighbour, Protocol, Route, Rule, State, Table, Vxlan, complete
 from lab.state.nft import NftTable, Payload, Reject
 
 LEAST_MTU: Final = 1280
@@ -44,12 +44,35 @@ _OF_NEIGHBOURS: Final = ("retrans_time_ms", "mcast_solicit", "delay_first_probe_
 
 def in_ipv6(state: State) -> State:
     """Return a network of IPv4 as one of IPv6."""
-    return complete(State({name: _namespace(one) for name, one in state.namespaces.items()}))
+    return complete(State({name: _namespace(_without_flooding(one, state)) for name, one in state.namespaces.items()}))
 
 
 def asked_in_ipv6(flow: Flow) -> Flow:
     """Return a question to such a network as one to its twin."""
     return replace(flow, destination=_carried(flow.destination), source_address=_carried(flow.source_address))
+
+
+def _without_flooding(one: Namespace, state: State) -> Namespace:
+    """State who is where in a tunnel that would flood.
+
+    Every device reports the groups it listens to (MLD), to all ends of such a tunnel, and so nobody knows who has learned of whom.
+    """
+    ends = {
+        entry.interface.ip: (link, inner.interface.ip)
+        for other in state
+        for link in other.links
+        if isinstance(link.kind, Vxlan)
+        for inner in other.addresses_of(link.name)
+        for entry in other.addresses
+        if entry.interface.ip == link.kind.local
+    }
+    flooding = [entry for entry in one.fdb if entry.mac == ZERO_MAC]
+    known = [(entry, *ends[entry.destination]) for entry in flooding if entry.destination in ends]
+    found = {entry.address: entry for entry in one.neighbours}
+    for entry, link, inner in known:
+        found.setdefault(inner, Neighbour(entry.device, inner, link.mac))
+    told = tuple(replace(entry, mac=link.mac or ZERO_MAC) for entry, link, _ in known)
+    return replace(one, fdb=(*(entry for entry in one.fdb if entry not in flooding), *told), neighbours=tuple(found.values()))
 
 
 def _namespace(one: Namespace) -> Namespace:
