@@ -326,5 +326,6 @@ def test_typed_commands_do_to_a_state_what_they_do_to_the_kernel(sandbox: Sandbo
                 assert told.value.place.line == number
             else:
                 state = carry_out(state, "n", words)
+                engine.settle("n")
                 assert deltas(engine.read_back(), state) == [], line
     assert refused > 15, "and it was seen to refuse"
