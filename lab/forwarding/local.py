@@ -5,6 +5,9 @@ After `ip_local_deliver_finish` (net/ipv4/ip_input.c), `icmp_rcv`, `__udp4_lib_r
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv6Address
+
 from lab.forwarding.causes import Reason
 from lab.forwarding.icmp import echo_reply, error_about, reset_for
 from lab.forwarding.journey import Journey, Receive, Sending, Visit
@@ -19,6 +22,7 @@ from lab.forwarding.packet import (
     TCP,
     UDP,
     UNREACHABLE,
+    Address,
     Packet,
 )
 from lab.forwarding.results import Delivered, Plain, Stage
@@ -44,13 +48,14 @@ def deliver(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
     elif packet.protocol in (TCP, UDP):
         _socket(journey, visit, device, t)
     else:
-        _answer(journey, error_about(t, UNREACHABLE, PROTOCOL, arrived_by=device, was_local=True, attach=False))
+        _answer(journey, error_about(t, UNREACHABLE, PROTOCOL, arrived_by=device, was_local=True, attach=False), device)
         journey.drop(visit, Stage.DELIVERY, device, Reason.UNKNOWN_PROTOCOL)
 
 
-def _answer(journey: Journey, sending: Sending | None) -> None:
+def _answer(journey: Journey, sending: Sending | None, device: str) -> None:
+    """Let the kernel answer what came in by `device`: to a link-local address by that device (icmpv6_echo_reply, tcp_v6_send_response)."""
     if sending is not None:
-        journey.answers.append(sending)
+        journey.answers.append(replace(sending, device=device) if _is_link_local(sending.packet.destination) else sending)
 
 
 def _icmp(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
@@ -63,7 +68,7 @@ def _icmp(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
             journey.drop(visit, Stage.DELIVERY, device, Reason.IGNORED_ECHO)
             return
         visit.note(Stage.DELIVERY, Plain(f"{node.name} answers the ping"), device)
-        journey.answers.append(echo_reply(node, packet))
+        _answer(journey, echo_reply(node, packet), device)
         journey.end(visit, Delivered(node.name, None, packet))
         return
     if icmp.is_error:
@@ -92,16 +97,22 @@ def _socket(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
     node, packet = visit.node, t.packet
     listener = node.listener(packet.protocol, packet.destination, packet.destination_port)
     if listener is not None:
+        if _is_link_local(packet.source):
+            raise Undecided("what a socket answers to a link-local address is not modelled", listener)
         visit.note(Stage.DELIVERY, Plain(f"taken by {listener.name}", listener), device)
         journey.end(visit, Delivered(node.name, listener, packet))
         return
     if packet.protocol == TCP:
         # The stack's own reset bears the segment's TOS (tcp_v4_send_reset); that of a reject bears none (nf_reject_iphdr_put).
-        _answer(journey, reset_for(t, tos=packet.tos))
+        _answer(journey, reset_for(t, tos=packet.tos), device)
     else:
-        _answer(journey, error_about(t, UNREACHABLE, PORT, arrived_by=device, was_local=True, attach=False))
+        _answer(journey, error_about(t, UNREACHABLE, PORT, arrived_by=device, was_local=True, attach=False), device)
     text = f"nothing listens on port {packet.destination_port} of {node.name}"
     journey.drop(visit, Stage.DELIVERY, device, Reason.CLOSED_PORT, None, text)
+
+
+def _is_link_local(address: Address) -> bool:
+    return isinstance(address, IPv6Address) and address.is_link_local
 
 
 def _unwrap(journey: Journey, visit: Visit, device: str, t: Transit) -> None:

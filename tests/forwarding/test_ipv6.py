@@ -15,7 +15,7 @@ import pytest
 from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Conversation, Dropped, Flow, Network, trace
 from lab.probe import Outcome, PingRequest, Request, TcpRequest, UdpRequest
-from lab.state import Bridge, Link, Neighbour, Route, Rule, State, Veth, complete
+from lab.state import Bridge, Link, Listener, Neighbour, Route, Rule, State, Veth, complete
 from lab.state.nft import Fib, Mangle, Match, Meta, Nat, NftRule, NftTable, Payload, Prefix, Reject, Statement, Verdict
 
 
@@ -37,6 +37,7 @@ ECHO = Match(Payload("icmpv6", "type"), "echo-request")
 NEXT_IS_ICMP = Match(Payload("ip6", "nexthdr"), "ipv6-icmp")
 NO_WAY = Match(Fib("type", ("daddr",)), "unreachable")
 TO_A = Match(Payload("ip6", "daddr"), A)
+ACROSS = IPv6Address("2001:db8::b")
 FROM_A = Match(Payload("ip6", "saddr"), Prefix(ip_network("2001:db8:1::/64")))
 
 
@@ -58,15 +59,25 @@ def ruled(action: str, source: object) -> State:
     return six.network(router_rules=[Rule(100, action=action, family=6, source=ip_network(str(source)))])  # type: ignore[no-any-return]
 
 
-def bridged() -> State:
-    """A bridge with two hosts, and no router at all."""
+def bridged(*rules: NftRule, calls: int = 1, hook: str = "forward") -> State:
+    """A bridge with two hosts, and no router at all; its rules see what it bridges where it `calls` ip6tables."""
     hosts = [
         six.namespace(name, [Link("eth0", Veth("sw", f"p{name}"))], {"eth0": (f"2001:db8::{name}/64", f"fe80::{name}/64")})
         for name in ("a", "b")
     ]
     ports = [Link(f"p{name}", Veth(name, "eth0"), master="br0") for name in ("a", "b")]
     switch = replace(six.namespace("sw", [Link("br0", Bridge()), *ports], {}), role="switch")
+    if rules:
+        calling = {"net/bridge/bridge-nf-call-ip6tables": str(calls)}
+        switch = replace(switch, sysctls=calling, tables=(six.filtering(hook, *rules),))
     return complete(State({one.name: one for one in (*hosts, switch)}))
+
+
+def nameless() -> State:
+    """The sender has a link-local address alone."""
+    state = six.network()
+    a = replace(state["a"], addresses=tuple(e for e in state["a"].addresses if e.interface.ip != A), routes=())
+    return complete(replace(state, namespaces={**state.namespaces, "a": replace(a, routes=(six.route("::/0", "fe80::1", "eth0"),))}))
 
 
 def masquerading() -> State:
@@ -181,7 +192,37 @@ ROWS: dict[str, tuple[Callable[[], State], Request, str]] = {
         "unreachable addr-unreachable 2001:db8:1::1",
     ),
     "a masqueraded echo comes home": (masquerading, ping(), "reply"),
-    "across a bridge": (bridged, ping(IPv6Address("2001:db8::b")), "reply"),
+    "across a bridge": (bridged, ping(ACROSS), "reply"),
+    "rules see what is bridged": (lambda: bridged(NftRule((ECHO, Verdict("drop")))), ping(ACROSS), "silence"),
+    "rules see what is bridged before the bridge decides": (
+        lambda: bridged(NftRule((ECHO, Verdict("drop"))), hook="prerouting"),
+        ping(ACROSS),
+        "silence",
+    ),
+    "rules see what leaves the bridge": (lambda: bridged(NftRule((ECHO, Verdict("drop"))), hook="postrouting"), ping(ACROSS), "silence"),
+    "rules of a bridge let pass what they do not name": (lambda: bridged(NftRule((DISCOVERY, Verdict("accept")))), ping(ACROSS), "reply"),
+    "rules see no frames of a bridge that does not call them": (
+        lambda: bridged(NftRule((ECHO, Verdict("drop"))), calls=0),
+        ping(ACROSS),
+        "reply",
+    ),
+    "rules of a bridge see neighbour discovery": (
+        lambda: bridged(NftRule((DISCOVERY, Verdict("drop")))),
+        ping(ACROSS),
+        "unreachable addr-unreachable 2001:db8::a",
+    ),
+    "a bridge without addresses rejects in silence": (
+        lambda: bridged(NftRule((ECHO, Reject("icmpv6", "admin-prohibited")))),
+        ping(ACROSS),
+        "silence",
+    ),
+    "a link-local address is answered by the device it asks by": (nameless, ping(R1), "reply"),
+    "a link-local address is refused by the device it asks by": (nameless, TcpRequest("a", R1, 80), "refused"),
+    "a link-local address is told an error by the device it asks by": (
+        nameless,
+        UdpRequest("a", R1, 9),
+        "refused port-unreachable 2001:db8:1::1",
+    ),
     "a way to lo that is no way to an own address": (
         lambda: six.network(router_routes=[six.route("2001:db8:5::/64", None, "lo")]),
         ping(OTHER_RANGE),
@@ -316,6 +357,9 @@ def test_a_router_without_a_link_local_address_can_ask_nobody() -> None:
 
 def test_what_is_not_modelled_is_unknown() -> None:
     assert trace(six.network(), Flow("a", IPv6Address("2001:db8:1::"))).outcome.kind == "unknown"
+    listening = replace(nameless()["r"], listeners=(Listener("web", "tcp", 80),))
+    state = replace(nameless(), namespaces={**nameless().namespaces, "r": listening})
+    assert trace(state, Flow("a", R1, "tcp", 80)).outcome.kind == "unknown"
 
 
 SOURCES: Sequence[tuple[str, Sequence[str], str]] = (
