@@ -30,6 +30,8 @@ from lab.forwarding.results import Purpose, Stage, Unknown
 from lab.probe import Loss, Outcome, TcpRequest, UdpRequest
 from lab.state import Link
 
+ANOTHER_END: Final = "the model predicts another end"
+"""How a doubt begins that is for the witnesses to judge."""
 _NO_TESTIMONY: Final = Testimony()
 _NOWHERE: Final = (Reason.NO_ROUTE, Reason.NEIGHBOUR, Reason.NO_FDB_ENTRY)
 """Deaths of an answer that has no way to the address it goes to: what matters then is who made the request seem to come from there."""
@@ -180,6 +182,6 @@ def _doubts(conversation: Conversation, outcome: Outcome) -> Iterator[str]:
     if expected is None:
         yield f"the model cannot tell: {conversation.outcome}"
     elif expected != outcome.result and not (outcome.rate_limited and outcome.result == "silence"):
-        yield f"the model predicts another end: {conversation.outcome}"
+        yield f"{ANOTHER_END}: {conversation.outcome}"
     if outcome.incomplete:
         yield "the lab missed packets meanwhile, so what was not seen proves nothing"

@@ -16,7 +16,19 @@ from lab.kernel.handles import AF_NETLINK, Handles
 from lab.kernel.netlink.attributes import ip_address, read_attributes
 from lab.kernel.netlink.channel import NETLINK_NETFILTER, Channel
 from lab.kernel.netlink.neighbours import NDA_DST, NDMSG, NUD_NOARP, NUD_PERMANENT
-from lab.kernel.netlink.wire import AF_BRIDGE, AF_UNSPEC, REMOVE, RTM_DELNEIGH, RTM_GETNEIGH, message
+from lab.kernel.netlink.routes import RTMSG
+from lab.kernel.netlink.tables import is_cloned
+from lab.kernel.netlink.wire import (
+    AF_BRIDGE,
+    AF_INET6,
+    AF_UNSPEC,
+    REMOVE,
+    RTM_DELNEIGH,
+    RTM_DELROUTE,
+    RTM_GETNEIGH,
+    RTM_GETROUTE,
+    message,
+)
 from lab.kernel.sysctl import write_sysctls
 from lab.state.objects import Address
 
@@ -54,6 +66,15 @@ def _named(body: bytes) -> tuple[int, Address] | None:
 
 
 def flush_routes(handles: Handles, namespace: str) -> None:
-    """Forget path MTUs and redirects (net.ipv4.route.flush)."""
+    """Forget path MTUs and redirects of both versions of IP.
+
+    Those of IPv4 go with net.ipv4.route.flush. Its namesake of IPv6 only looks for what has run out (`fib6_run_gc`), so each is deleted,
+    as `ip -6 route flush cache` does: a dump tells of them as cached copies of their routes.
+    """
     with handles.sandbox.enter(namespace):
         write_sysctls(handles.procfs.visit(), [("net/ipv4/route/flush", "1")], namespace)
+    channel = handles.channel(namespace)
+    routes = channel.dump(RTM_GETROUTE, RTMSG.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0))
+    learned = [message(RTM_DELROUTE, REMOVE, body) for body in routes if is_cloned(body)]
+    if learned:
+        channel.send(learned)

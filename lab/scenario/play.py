@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lab.explain.cause import explain
+from lab.explain.cause import ANOTHER_END, explain
 from lab.explain.evidence import Testimony
 from lab.explain.explanation import Explanation
 from lab.explain.journey import Journey, journey_of
@@ -26,7 +26,7 @@ from lab.scenario.record import Recorder, Write
 from lab.scenario.result import Finding, Lost, PhaseResult, ScenarioResult, StageResult, Status, Verdict
 from lab.scenario.stage import EngineName, RunningLab
 from lab.scenario.survey import Survey
-from lab.scenario.witness import heard_about
+from lab.scenario.witness import heard_about, is_surprising
 from lab.scenario.words import in_words
 from lab.spec import Loaded, Scenario, Topology, topology_of
 from lab.spec.expectations import Expectation
@@ -34,6 +34,7 @@ from lab.state import State
 
 _SERVER_ERROR: Final = 500
 """The first HTTP status by which a server, or a proxy, says that it failed (RFC 9110, 15.6)."""
+_OTHERS_TAUGHT: Final = "sent by itself it ends as the model predicts: those that are sent together teach the kernel things for each other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +201,20 @@ class Play:
     def _contradicted(self, stage: Stage, findings: Iterable[Finding], network: Network) -> Iterator[Finding]:
         """Hear the model, the kernel's lookup and the packet about every probe that failed or surprised, and yield where they disagree.
 
-        Of probes that went as expected and ended in the same place one is enough.
+        A surprise is what was not expected, and what the model does not predict. Of other probes that were lost, and ended in the same
+        place, one is enough; of those that were answered as expected, the model is asked about the first of each expectation.
         """
+        answered = False
         for finding in findings:
             outcome = finding.outcome
-            if outcome is None or (finding.status is Status.HELD and outcome.result == "reply"):
+            if outcome is None:
                 continue
             end = _end_of(stage, outcome)
-            if finding.status is Status.HELD and end in self._witnessed:
-                continue
+            if finding.status is Status.HELD:
+                replied = outcome.result == "reply"
+                if (replied and answered) or ((replied or end in self._witnessed) and not is_surprising(network, outcome)):
+                    answered |= replied
+                    continue
             self._witnessed.add(end)
             witnesses = heard_about(self.lab, network, outcome)
             for sentence in witnesses.disagreements if witnesses is not None else ():
@@ -218,8 +224,12 @@ class Play:
         place = self.scenario.place(*stage.path, "expect", index)
         if not findings:
             findings = [Finding("nobody", Status.UNDECIDED, "none of those it is about is there in this phase")]
-        judged = (*findings, *self._contradicted(stage, findings, network))
+        contradictions = tuple(self._contradicted(stage, findings, network))
+        judged = (*findings, *contradictions)
         why = self._explained(stage, judged, network)
+        if why is not None and not contradictions:
+            doubts = (_OTHERS_TAUGHT if doubt.startswith(ANOTHER_END) else doubt for doubt in why.doubts)
+            why = replace(why, doubts=tuple(doubts))
         return Verdict(
             stage.phase,
             stage.title,

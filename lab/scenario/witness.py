@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lab.errors import InputError
 from lab.explain.agreement.witnesses import Witnesses, hear_witnesses
-from lab.explain.prediction import flow_of
+from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Flow, Network, trace
 from lab.forwarding.packet import UDP_HEADER, ip_header
 from lab.kernel.sandbox import Report, Sandbox, run_in_sandbox
@@ -35,13 +35,26 @@ def heard_about(lab: RunningLab, network: Network, outcome: Outcome) -> Witnesse
     """Return what the witnesses of a probe say, None for one that is no flow. `network` is what the kernel held when it was sent.
 
     Probes that are sent together teach the kernel things for each other, at the same time: when they disagree, this one is sent again by
-    itself, and that counts.
+    itself, and that counts. It meets what the first one met: path MTUs that were learned meanwhile, of which the model knows nothing, are
+    forgotten before.
     """
     flow = flow_of(outcome.request)
     if flow is None:
         return None
     together = hear_witnesses(network, trace(network, flow), outcome, lab.engine.route_get)
-    return witnesses_of(lab, outcome.request) if together.disagreements else together
+    if not together.disagreements:
+        return together
+    lab.engine.flush(connections=False, neighbours=False)
+    return witnesses_of(lab, outcome.request)
+
+
+def is_surprising(network: Network, outcome: Outcome) -> bool:
+    """Whether a probe ended otherwise than in any of the worlds that the model leaves possible. What it cannot tell surprises nobody."""
+    flow = flow_of(outcome.request)
+    if flow is None or (outcome.rate_limited and outcome.result == "silence"):
+        return False
+    predicted = trace(network, flow)
+    return not predicted.incomplete and all(expected_result(world) not in (None, outcome.result) for world in predicted.worlds)
 
 
 def witnesses_of(lab: RunningLab, request: Request) -> Witnesses:

@@ -29,6 +29,7 @@ from lab.state import (
     Route,
     Rule,
     State,
+    StateBuilder,
     Tun,
     Veth,
     Vxlan,
@@ -277,6 +278,26 @@ def test_the_oracle_knows_a_path_mtu_until_it_is_flushed(sandbox: Sandbox) -> No
         assert (learned.mtu, learned.expires is not None) == (1200, True)
         engine.flush()
         assert engine.route_get("pod1", query).mtu is None
+
+
+@EVERYONE
+def test_a_path_mtu_of_ipv6_is_forgotten_when_flushed(sandbox: Sandbox) -> None:
+    builder = StateBuilder()
+    for name in ("a", "r", "b"):
+        builder.add_namespace(name).sysctl("net/ipv6/conf/all/forwarding", int(name == "r"))
+    for number, name in enumerate("ab"):
+        mtu = 1280 if name == "b" else 1500
+        builder.add_veth((name, Link("eth0", LO.kind)), ("r", Link(f"to-{name}", LO.kind, mtu)))
+        builder[name].add_address(AddressEntry("eth0", IPv6Interface(f"2001:db8:{number}::2/64")))
+        builder["r"].add_address(AddressEntry(f"to-{name}", IPv6Interface(f"2001:db8:{number}::1/64")))
+        builder[name].add_route(Route(IPv6Network("::/0"), via=IPv6Address(f"2001:db8:{number}::1"), device="eth0"))
+    with Engine(sandbox) as engine:
+        engine.apply(complete(builder.freeze()))
+        query = RouteQuery(IPv6Address("2001:db8:1::2"))
+        run(sandbox, "a", "sh", "-c", "ping -6 -c1 -W5 -Mdo -s1300 2001:db8:1::2 || true")
+        assert engine.route_get("a", query).mtu == 1280
+        engine.flush()
+        assert engine.route_get("a", query).mtu is None
 
 
 @EVERYONE
