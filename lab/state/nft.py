@@ -182,6 +182,13 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedCounter:
+    """Counts in a counter that has a name, and that several rules may share."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """accept, drop, continue, return, or jump and goto with the chain they lead to."""
 
@@ -256,7 +263,7 @@ class OpaqueStatement:
     json: str
 
 
-Statement = Match | Counter | Verdict | VerdictMap | Mangle | Nat | Reject | Log | Limit | NoTrack | OpaqueStatement
+Statement = Match | Counter | NamedCounter | Verdict | VerdictMap | Mangle | Nat | Reject | Log | Limit | NoTrack | OpaqueStatement
 
 # -- rule sets -----------------------------------------------------------------------------------------------------
 
@@ -313,13 +320,28 @@ class NftMap:
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 
+ObjectKind = Literal["counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "synproxy", "secmark"]
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulObject:
+    """A counter, quota, limit or the like that has a name, for rules to use by it; nft(8), STATEFUL OBJECTS."""
+
+    kind: ObjectKind
+    name: str
+    json: str = "{}"
+    """What it is made with, as canonical JSON text, without what it has counted."""
+    provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class NftTable:
-    """A table with its chains, sets and maps, in the order they were made."""
+    """A table with its chains, sets, maps and stateful objects, in the order they were made."""
 
     family: Family
     name: str
     chains: tuple[Chain, ...] = ()
     sets: tuple[NftSet, ...] = ()
     maps: tuple[NftMap, ...] = ()
+    objects: tuple[StatefulObject, ...] = ()
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.errors import InputError, did_you_mean
-from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, Statement, Verdict
+from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, StatefulObject, Statement, Verdict
 from lab.state.provenance import UNKNOWN, Provenance
 
 
@@ -123,7 +123,7 @@ class MapBuilder:
 
 @dataclass(slots=True)
 class TableBuilder:
-    """A table with its chains, sets and maps, each made when it is first asked for with what makes it."""
+    """A table with its chains, sets and maps, each made when it is first asked for with what makes it; stateful objects stay."""
 
     family: Family
     name: str
@@ -131,6 +131,7 @@ class TableBuilder:
     chains: dict[str, ChainBuilder] = field(default_factory=dict)
     sets: dict[str, SetBuilder] = field(default_factory=dict)
     maps: dict[str, MapBuilder] = field(default_factory=dict)
+    objects: tuple[StatefulObject, ...] = ()
 
     @classmethod
     def opened(cls, table: NftTable) -> TableBuilder:
@@ -142,6 +143,7 @@ class TableBuilder:
             {chain.name: _opened_chain(chain) for chain in table.chains},
             {s.name: SetBuilder(s, dict.fromkeys(s.elements)) for s in table.sets},
             {m.name: MapBuilder(m, dict(m.elements)) for m in table.maps},
+            table.objects,
         )
 
     def chain(self, name: str, base: BaseChain | None = None, provenance: Provenance = UNKNOWN) -> ChainBuilder:
@@ -192,6 +194,7 @@ class TableBuilder:
             tuple(chain.freeze() for chain in self.chains.values()),
             tuple(s.freeze() for s in self.sets.values()),
             tuple(m.freeze() for m in self.maps.values()),
+            self.objects,
             self.provenance,
         )
 

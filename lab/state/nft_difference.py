@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TypeVar
 
-from lab.state.nft import Chain, Family, NftMap, NftRule, NftSet, NftTable
+from lab.state.nft import Chain, Family, NftMap, NftRule, NftSet, NftTable, StatefulObject
 from lab.state.nftables import canonical, canonical_chain
 
-Named = TypeVar("Named", Chain, NftSet, NftMap)
+Named = TypeVar("Named", Chain, NftSet, NftMap, StatefulObject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ class TableDifference:
     removed_sets: tuple[NftSet | NftMap, ...] = ()
     added_sets: tuple[NftSet | NftMap, ...] = ()
     changed_sets: tuple[tuple[NftSet | NftMap, NftSet | NftMap], ...] = ()
+    removed_objects: tuple[StatefulObject, ...] = ()
+    added_objects: tuple[StatefulObject, ...] = ()
+    changed_objects: tuple[tuple[StatefulObject, StatefulObject], ...] = ()
 
 
 def difference_of_tables(before: Sequence[NftTable], after: Sequence[NftTable]) -> tuple[TableDifference, ...]:
@@ -62,6 +65,7 @@ def _difference(before: NftTable, after: NftTable) -> TableDifference | None:
         return None
     old, new = _by_name(before.chains), _by_name(after.chains)
     common = [(old[name], chain) for name, chain in new.items() if name in old]
+    had, has = ({(thing.kind, thing.name): thing for thing in table.objects} for table in (before, after))
     edits = [edit for one, other in common for edit in _edits(one, other, after.family)]
     found = TableDifference(
         after.family,
@@ -75,6 +79,9 @@ def _difference(before: NftTable, after: NftTable) -> TableDifference | None:
         removed_sets=(*_only_in(before.sets, after.sets), *_only_in(before.maps, after.maps)),
         added_sets=(*_only_in(after.sets, before.sets), *_only_in(after.maps, before.maps)),
         changed_sets=(*_changed(before, after, "sets"), *_changed(before, after, "maps")),
+        removed_objects=tuple(thing for key, thing in had.items() if key not in has),
+        added_objects=tuple(thing for key, thing in has.items() if key not in had),
+        changed_objects=tuple((had[key], thing) for key, thing in has.items() if key in had and had[key] != thing),
     )
     return found if _is_something(found) else None
 
@@ -89,6 +96,9 @@ def _is_something(found: TableDifference) -> bool:
         or found.removed_sets
         or found.added_sets
         or found.changed_sets
+        or found.removed_objects
+        or found.added_objects
+        or found.changed_objects
     )
 
 

@@ -36,11 +36,28 @@ from lab.state import (
     complete,
     difference,
 )
-from lab.state.nft import Chain, Counter, Match, NftMap, NftRule, NftTable, Payload, Prefix, Verdict
+from lab.state.nft import (
+    Chain,
+    Counter,
+    Mangle,
+    Match,
+    Meta,
+    NamedCounter,
+    NftMap,
+    NftRule,
+    NftTable,
+    OpaqueExpression,
+    Payload,
+    Prefix,
+    StatefulObject,
+    Verdict,
+)
+from lab.state.nft_difference import difference_of_tables
 
 pytestmark = pytest.mark.kernel
 
 EVERYONE = pytest.mark.parametrize("sandbox", ["root", "ordinary user"], indirect=True)
+HASH = '{"jhash":{"expr":{"payload":{"field":"saddr","protocol":"ip"}},"mod":2}}'
 WHY = Provenance("felix", "block 10.42.1.0/26 is on this node", Place("topology.yaml", 7, 3))
 
 PODS = IPv4Network("10.42.0.0/16")
@@ -218,6 +235,18 @@ def test_a_map_with_concatenated_values_is_loaded(sandbox: Sandbox) -> None:
     with Engine(sandbox) as engine:
         engine.apply(complete(state))
         assert engine.read_back()["a"].tables[0].maps == (services,)
+
+
+def test_what_nft_reads_as_text_alone_and_what_it_reads_as_json_alone_may_stand_in_one_table(sandbox: Sandbox) -> None:
+    services = NftMap("services", ("ipv4_addr",), "ipv4_addr . inet_service")
+    counted = StatefulObject("counter", "seen")
+    counting, hashed = NftRule((NamedCounter("seen"),)), NftRule((Mangle(Meta("mark"), OpaqueExpression(HASH)), Verdict("accept")))
+    chain = Chain("c", (counting, hashed), "filter", "forward", 0, "accept")
+    table = NftTable("ip", "t", (chain,), maps=(services,), objects=(counted,))
+    with Engine(sandbox) as engine:
+        for tables in ((table,), (replace(table, objects=(*table.objects, StatefulObject("quota", "q", '{"bytes":9,"inv":false}'))),)):
+            engine.apply(complete(State({"a": Namespace("a", tables=tables)})))
+            assert not difference_of_tables(engine.read_back()["a"].tables, tables)
 
 
 def test_a_rule_set_that_nft_refuses_says_where(sandbox: Sandbox) -> None:

@@ -27,6 +27,7 @@ from lab.state.nft import (
     Mangle,
     Match,
     Meta,
+    NamedCounter,
     Nat,
     NoTrack,
     OpaqueStatement,
@@ -61,13 +62,13 @@ def compile_statement(statement: Statement, rest: tuple[Statement, ...], scope: 
         case Reject():
             refuse = Refuse(statement)
             return lambda t: refuse if _answers(statement, t) else BREAK
-        case Counter() | Log():
+        case Counter() | NamedCounter() | Log():
             return None
         case NoTrack():
             return _no_track
         case Limit():
             # What only counts and logs may do so or not: the packet goes the same way.
-            if all(isinstance(after, Counter | Log | Limit) for after in rest):
+            if all(isinstance(after, Counter | NamedCounter | Log | Limit) for after in rest):
                 return lambda t: BREAK
             return undecided("a rate limit decides", subject)
         case OpaqueStatement(text):

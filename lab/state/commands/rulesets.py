@@ -1,4 +1,4 @@
-"""nft rule sets as commands: one transaction for each namespace."""
+"""nft rule sets as commands: one transaction for each namespace, where nft has words for all of it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from typing import Any
 from lab.state.commands.command import Command
 from lab.state.nft import Chain, NftMap, NftSet, NftTable
 from lab.state.nft_difference import RuleEdit, TableDifference
-from lab.state.nftables import has_text, rule_text, table_objects, table_text
-from lab.state.nftables.text import chain_header, elements_text, map_header, pairs_text, set_header
+from lab.state.nftables import has_text, rule_text, scripts_of, table_text
+from lab.state.nftables.stateful import object_lines
+from lab.state.nftables.text import block_text, chain_header, elements_text, map_header, pairs_text, set_header
 from lab.state.provenance import UNKNOWN
 
 
 def change_tables(namespace: str, found: Sequence[TableDifference]) -> Iterator[Command]:
-    """Yield what turns one rule set into another: as text in one transaction, as JSON where nft(8) has no words for it."""
+    """Yield what turns one rule set into another: as text in one transaction; a table for which nft(8) lacks words is made anew."""
     worded = [one for one in found if one.after is None or has_text(one.after)]
     if worded:
         lines = [line for one in worded for line in table_script(one)]
         yield Command(namespace, ("nft", "-f", "-"), "\n".join(lines) + "\n", _why(worded))
     wordless = [one for one in found if one not in worded]
-    if wordless:
-        document = {"nftables": [step for one in wordless for step in _document(one)]}
-        yield Command(namespace, ("nft", "-j", "-f", "-"), json.dumps(document, indent=1), _why(wordless))
+    made = [one.after for one in wordless if one.after is not None]
+    gone = [one.before for one in wordless if one.before is not None]
+    for script in scripts_of(made, gone) if made else ():
+        if isinstance(script, str):
+            yield Command(namespace, ("nft", "-f", "-"), script, _why(wordless))
+        else:
+            yield Command(namespace, ("nft", "-j", "-f", "-"), json.dumps({"nftables": script}, indent=1), _why(wordless))
 
 
 def _why(found: Sequence[TableDifference]) -> Any:
     table = found[0].after or found[0].before
     return table.provenance if table is not None else UNKNOWN
-
-
-def _document(found: TableDifference) -> Iterator[dict[str, Any]]:
-    """Replace a table as a whole."""
-    if found.before is not None:
-        yield {"delete": {"table": {"family": found.family, "name": found.name}}}
-    if found.after is not None:
-        yield from ({"add": thing} for thing in table_objects(found.after))
 
 
 # -- text ----------------------------------------------------------------------------------------------------------
@@ -46,16 +43,18 @@ def table_script(found: TableDifference) -> Iterator[str]:
     """Yield the lines of an `nft -f` script that turns one table into another.
 
     Only what differs is touched, so that counters of other rules live on. A rule is deleted by its handle where that is
-    known; otherwise its chain is written anew. A set whose type differs cannot be changed while rules use it: then the
-    whole table is replaced.
+    known; otherwise its chain is written anew. A set whose type differs cannot be changed while rules use it, nor can a stateful
+    object: then the whole table is replaced.
     """
     where = f"{found.family} {found.name}"
-    if found.before is None or found.after is None or _retyped(found):
+    if found.before is None or found.after is None or _retyped(found) or found.changed_objects:
         if found.before is not None:
             yield f"delete table {where}"
         if found.after is not None:
             yield from table_text(found.after).splitlines()
         return
+    if found.added_objects:
+        yield from block_text(found.after, map(object_lines, found.added_objects)).splitlines()
     rewritten = {after.name: after for before, after in found.rebased if not _same_hook(before, after)}
     for name, chain in rewritten.items():
         yield f"flush chain {where} {name}"
@@ -73,6 +72,7 @@ def table_script(found: TableDifference) -> Iterator[str]:
     yield from (f"flush chain {where} {chain.name}" for chain in found.removed_chains)
     for gone in found.removed_sets:
         yield f"delete {_word(gone)} {where} {gone.name}"
+    yield from (f"delete {thing.kind} {where} {thing.name}" for thing in found.removed_objects)
     yield from (f"delete chain {where} {chain.name}" for chain in found.removed_chains)
 
 

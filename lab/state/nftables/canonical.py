@@ -44,6 +44,7 @@ def canonical(table: NftTable) -> NftTable:
         chains=tuple(canonical_chain(chain, table.family) for chain in table.chains),
         sets=tuple(sorted((_set(nft_set) for nft_set in table.sets), key=lambda s: s.name)),
         maps=tuple(sorted((_map(nft_map) for nft_map in table.maps), key=lambda m: m.name)),
+        objects=tuple(sorted(table.objects, key=lambda thing: (thing.kind, thing.name))),
     )
 
 

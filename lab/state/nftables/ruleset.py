@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, Verdict
+from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, StatefulObject, Verdict
 from lab.state.nftables.expressions import decode_expression, decode_pair, encode_expression, encode_pair
+from lab.state.nftables.stateful import KINDS, decode_object, encode_object
 from lab.state.nftables.statements import decode_statement, encode_statement
 from lab.state.nftables.values import canonical_elements
 
@@ -25,6 +26,7 @@ def to_json(tables: Iterable[NftTable]) -> dict[str, Any]:
 def table_objects(table: NftTable) -> Iterator[dict[str, Any]]:
     """Yield the objects of a table in the order in which they can be added: each after everything it refers to."""
     yield {"table": {"family": table.family, "name": table.name}}
+    yield from (encode_object(table, thing) for thing in table.objects)
     yield from (chain_object(table, chain) for chain in table.chains)
     yield from (set_object(table, nft_set) for nft_set in table.sets)
     yield from (map_object(table, nft_map) for nft_map in table.maps)
@@ -99,17 +101,18 @@ class _Table:
     rules: dict[str, list[NftRule]] = field(default_factory=dict)
     sets: list[NftSet] = field(default_factory=list)
     maps: list[NftMap] = field(default_factory=list)
+    objects: list[StatefulObject] = field(default_factory=list)
 
     def done(self) -> NftTable:
         chains = tuple(replace(chain, rules=tuple(self.rules.get(chain.name, ()))) for chain in self.chains.values())
-        return NftTable(self.family, self.name, chains, tuple(self.sets), tuple(self.maps))
+        return NftTable(self.family, self.name, chains, tuple(self.sets), tuple(self.maps), tuple(self.objects))
 
 
 def from_json(document: dict[str, Any]) -> tuple[NftTable, ...]:
     """Return the tables of a document as ``nft -j list ruleset`` prints it, every part in the form the kernel gave.
 
-    `canonical` turns them into the form in which two rule sets can be compared. Flow tables and stateful objects
-    with a name (counters, quotas, limits, helpers) are left out; statements that use them are opaque.
+    `canonical` turns them into the form in which two rule sets can be compared. Flow tables are left out; statements that
+    use them are opaque.
     """
     tables: dict[tuple[str, str], _Table] = {}
     for item in document["nftables"]:
@@ -117,6 +120,8 @@ def from_json(document: dict[str, Any]) -> tuple[NftTable, ...]:
         ((kind, body),) = item.items()
         if kind == "table":
             tables[body["family"], body["name"]] = _Table(body["family"], body["name"])
+        elif kind in KINDS:
+            tables[body["family"], body["table"]].objects.append(decode_object(kind, body))
         elif kind in _READERS:
             _READERS[kind](tables[body["family"], body["table"]], body)
     return tuple(table.done() for table in tables.values())

@@ -20,6 +20,7 @@ from lab.state.nft import (
     MapLookup,
     Match,
     Meta,
+    NamedCounter,
     Nat,
     NoTrack,
     OpaqueStatement,
@@ -50,13 +51,15 @@ DEFAULT_BURST = 5
 # -- encoding ------------------------------------------------------------------------------------------------------
 
 
-def encode_statement(statement: Statement, family: Family) -> dict[str, Any]:
+def encode_statement(statement: Statement, family: Family) -> Any:
     """Return the JSON object that libnftables reads as this statement in a table of `family`."""
     match statement:
         case Match():
             return {"match": _encode_match(statement)}
         case Counter(packets, octets):
             return {"counter": {"packets": packets, "bytes": octets}}
+        case NamedCounter(name):
+            return {"counter": name}
         case Verdict():
             return encode_verdict(statement)
         case VerdictMap(key, where):
@@ -76,8 +79,7 @@ def encode_statement(statement: Statement, family: Family) -> dict[str, Any]:
         case NoTrack():
             return {"notrack": None}
         case OpaqueStatement(text):
-            opaque: dict[str, Any] = json.loads(text)
-            return opaque
+            return json.loads(text)
 
 
 def _encode_match(match: Match) -> dict[str, Any]:
@@ -169,6 +171,8 @@ def _masked_number(left: Expression, right: Any) -> tuple[int, int] | None:
 def _counter(body: Any) -> Statement | None:
     if body is None:
         return Counter()
+    if isinstance(body, str):
+        return NamedCounter(body)
     return Counter(body["packets"], body["bytes"]) if isinstance(body, dict) and body.keys() == {"packets", "bytes"} else None
 
 
@@ -213,7 +217,7 @@ def _log(body: Any) -> Statement | None:
 
 
 def _limit(body: Any) -> Statement | None:
-    if not body.keys() <= {"rate", "per", "burst", "inv"}:  # a rate in bytes has units
+    if not (isinstance(body, dict) and body.keys() <= {"rate", "per", "burst", "inv"}):  # one with a name; a rate in bytes has units
         return None
     return Limit(body["rate"], body["per"], body.get("burst", DEFAULT_BURST), body.get("inv", False))
 

@@ -1,13 +1,16 @@
 """nft rule sets as nft(8) text, the form an operator reads and pastes.
 
-What has no class in this lab (`OpaqueStatement`, `OpaqueExpression`) has no text either: `has_text` says so beforehand, and
-`rule_text` shows such a part as its JSON in angle brackets, which a person can read and nft refuses.
+What has no class in this lab (`OpaqueStatement`, `OpaqueExpression`) has a text only where it uses a stateful object by its name,
+limits bytes, or writes to a set: `has_text` says so beforehand, and `rule_text` shows any other such part as its JSON in angle
+brackets, which a person can read and nft refuses.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from lab.state.nft import (
     AnonymousMap,
@@ -26,6 +29,7 @@ from lab.state.nft import (
     MapLookup,
     Match,
     Meta,
+    NamedCounter,
     Nat,
     NftMap,
     NftRule,
@@ -41,13 +45,16 @@ from lab.state.nft import (
     Reject,
     RoutingMtu,
     SetRef,
+    StatefulObject,
     Statement,
     TcpOption,
     Verdict,
     VerdictMap,
 )
 from lab.state.nftables.datatypes import FLAGS, datatypes
-from lab.state.nftables.statements import DEFAULT_BURST, nat_family
+from lab.state.nftables.expressions import decode_expression
+from lab.state.nftables.stateful import USES, limit_text, object_lines
+from lab.state.nftables.statements import DEFAULT_BURST, decode_statement, nat_family
 from lab.state.nftables.words import is_name
 
 UNQUALIFIED = ("iif", "oif", "iifname", "oifname")
@@ -63,7 +70,12 @@ PLAIN = ("integer",)
 
 def table_text(table: NftTable) -> str:
     """Return a table as a block that ``nft -f`` loads, without counters' values."""
-    parts = [*map(_set_lines, table.sets), *map(_map_lines, table.maps), *(_chain_lines(chain, table.family) for chain in table.chains)]
+    chains = (_chain_lines(chain, table.family) for chain in table.chains)
+    return block_text(table, [*map(object_lines, table.objects), *map(_set_lines, table.sets), *map(_map_lines, table.maps), *chains])
+
+
+def block_text(table: NftTable, parts: Iterable[Iterable[str]]) -> str:
+    """Return a block that adds some parts to a table, or makes the table with them."""
     body = "\n\n".join("\n".join(f"\t{line}" for line in lines) for lines in parts)
     return f"table {table.family} {table.name} {{\n{body}\n}}\n" if body else f"table {table.family} {table.name} {{\n}}\n"
 
@@ -147,6 +159,8 @@ def statement_text(statement: Statement, family: Family) -> str:
             return _match_text(statement)
         case Counter():
             return "counter"
+        case NamedCounter(name):
+            return f'counter name "{name}"'
         case Verdict():
             return verdict_text(statement)
         case VerdictMap(key, where):
@@ -165,7 +179,33 @@ def statement_text(statement: Statement, family: Family) -> str:
         case NoTrack():
             return "notrack"
         case OpaqueStatement(text):
-            return f"<{text}>"
+            return _opaque_text(text, family)
+
+
+def _opaque_text(text: str, family: Family) -> str:
+    """Return a statement for which there is no class. Where nft has no JSON either, its text stands in the JSON of the rule."""
+    statement = json.loads(text)
+    if isinstance(statement, str):
+        return statement
+    ((kind, body),) = statement.items()
+    if kind in USES and (isinstance(body, str) or (isinstance(body, dict) and "map" in body)):
+        name = f'"{body}"' if isinstance(body, str) else expression_text(decode_expression(body))
+        return f"{USES[kind]} {name}"
+    if kind == "limit":
+        return f"limit {limit_text(body)}"
+    if kind == "set":
+        return _set_statement_text(body, family)
+    return f"<{text}>"
+
+
+def _set_statement_text(body: dict[str, Any], family: Family) -> str:
+    """Return what adds an element to a set of a packet's values, or takes it out; nft(8), SET STATEMENT."""
+    element = body["elem"]
+    options = element["elem"] if isinstance(element, dict) and "elem" in element else {}
+    words = [expression_text(decode_expression(options.get("val", element)))]
+    words += [f"timeout {options['timeout']}s"] if "timeout" in options else []
+    words += [statement_text(decode_statement(statement), family) for statement in body.get("stmt", ())]
+    return f"{body['op']} {body['set']} {{ {' '.join(words)} }}"
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -289,8 +329,15 @@ def _key_text(key: Payload | Meta | Ct | Fib | Numgen | TcpOption | RoutingMtu |
 
 def has_text(table: NftTable) -> bool:
     """Whether nft accepts the text of a table: nothing opaque is in it, no word of the language is a name, no quotation is broken."""
-    names = (table.name, *(c.name for c in table.chains), *(s.name for s in table.sets), *(m.name for m in table.maps))
-    return all(map(is_name, names)) and all(_rule_has_text(rule) for chain in table.chains for rule in chain.rules)
+    return declarations_have_text(table) and all(_rule_has_text(rule) for chain in table.chains for rule in chain.rules)
+
+
+def declarations_have_text(table: NftTable) -> bool:
+    """Whether nft accepts the text of a table without its rules."""
+    named: Iterable[Chain | NftSet | NftMap | StatefulObject] = (*table.chains, *table.sets, *table.maps, *table.objects)
+    names = (table.name, *(thing.name for thing in named))
+    written = [*map(_set_lines, table.sets), *map(_map_lines, table.maps), *map(object_lines, table.objects)]
+    return all(map(is_name, names)) and not any("<{" in line for lines in written for line in lines)
 
 
 def _rule_has_text(rule: NftRule) -> bool:
