@@ -19,6 +19,7 @@ Examples:
   sudo lab selftest --networks 1000
   sudo lab selftest --networks 1000 --nodes 10 --all-pairs
   sudo lab selftest --networks 1 --seed 4711
+  sudo lab selftest --networks 500 --ipv6
   sudo lab selftest --lookups 100000
 """
 
@@ -28,17 +29,20 @@ Examples:
 @click.option("--probes", type=click.IntRange(1), default=20, show_default=True, help="How many random probes to send in each.")
 @click.option("--all-pairs", is_flag=True, help="Instead of random probes, ping from every namespace to every other one.")
 @click.option("--nodes", type=click.IntRange(5, 20), help="How many namespaces each network has; by default 3 to 12.")
+@click.option("--ipv6", is_flag=True, help="The same networks and questions in IPv6.")
 @click.option(
     "--lookups",
     type=click.IntRange(1),
     help="Send nothing: compare which rule and route decide about so many random packets, in networks full of policy rules.",
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of the first network; by default a fresh one.")
-def command(networks: int, probes: int, all_pairs: bool, nodes: int | None, lookups: int | None, seed: int | None) -> int:
+def command(networks: int, probes: int, all_pairs: bool, nodes: int | None, ipv6: bool, lookups: int | None, seed: int | None) -> int:
     """Build random networks in this machine's kernel, send real packets, and compare every verdict, path, ICMP source and rewritten address
     with what the model predicts."""
     from lab.explain.agreement.selftest import LOOKUPS, Report, selftest, selftest_of_lookups
 
+    if ipv6 and lookups is not None:
+        raise click.UsageError("--ipv6 goes with packets; lookups are compared in IPv4")
     begin = secrets.randbelow(1 << 31) if seed is None else seed
 
     networks = networks if lookups is None else max(1, lookups // LOOKUPS)
@@ -53,7 +57,9 @@ def command(networks: int, probes: int, all_pairs: bool, nodes: int | None, look
             click.echo(f"\r{so_far.networks}/{networks} networks, {so_far.probes} compared, {shown} disagreements", nl=False, err=True)
 
     if lookups is None:
-        report = selftest(networks, probes=None if all_pairs else probes, nodes=nodes, seed=begin, on_progress=show)
+        report = selftest(
+            networks, probes=None if all_pairs else probes, nodes=nodes, version=6 if ipv6 else 4, seed=begin, on_progress=show
+        )
     else:
         report = selftest_of_lookups(networks, lookups=min(lookups, LOOKUPS), seed=begin, on_progress=show)
     if sys.stderr.isatty():

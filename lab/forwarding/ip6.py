@@ -103,7 +103,8 @@ def _answer(journey: Journey, t: Transit, kind: int, code: int, arrived_by: str 
 def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
     """After `ip6_forward`: the hop limit first, then the scope of the source, then the MTU, then the forward hook.
 
-    Unlike in IPv4 a path MTU that this namespace has learned itself counts for what it sends on.
+    Here it is the MTU of the device. That of the route, and what this namespace has learned itself, are looked at when the packet leaves
+    (`ip6_finish_output`), after all rules.
     """
     way, source = route.exit, t.packet.source
     assert way is not None
@@ -118,16 +119,17 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
         return
     if source.is_link_local:
         raise Undecided("forwarding of a link-local source is not modelled")
-    mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
-    mtu = journey.world.path_mtu(visit.node, t.packet.destination, route.lookup.route, way, mtu)
-    if t.packet.length > mtu:
-        _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, mtu)
-        text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and a router does not fragment IPv6"
+    link_mtu = journey.world.route_mtu(visit.node, None, way.device, t.packet.length)
+    if t.packet.length > link_mtu:
+        _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, link_mtu)
+        text = f"{t.packet.length} bytes do not fit the MTU {link_mtu} of {way.device}, and a router does not fragment IPv6"
         journey.drop(visit, Stage.MTU, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
         return
     before = t.packet
     t.packet = before._replace(ttl=before.ttl - 1)
     visit.note(Stage.TTL, Plain(f"hop limit {before.ttl} becomes {t.packet.ttl}"), device, before, t.packet)
+    mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
+    mtu = journey.world.path_mtu(visit.node, t.packet.destination, route.lookup.route, way, mtu)
     t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
     if pass_hook(journey, visit, t, "forward", iif=device, oif=way.device, was_local=False, arrived_by=device):
         leave6(journey, visit, t, way, mtu, arrived_by=device)
@@ -145,11 +147,12 @@ def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, a
         return
     if not pass_hook(journey, visit, t, "postrouting", iif=None, oif=way.device, was_local=False, arrived_by=arrived_by):
         return
-    if t.packet.length > mtu and t.made_here:
+    if t.packet.length > mtu:
         if not t.may_fragment:
             # What was wrapped is not for the tunnel to cut (`skb_scrub_packet` clears ignore_df), and the tunnel itself is told.
             _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, arrived_by, mtu)
-            why = "nobody cuts a tunnel packet of IPv6" if t.packet.tunnel is not None else "the socket forbids fragments"
+            why = "the socket forbids fragments" if t.made_here else "a router does not fragment IPv6"
+            why = "nobody cuts a tunnel packet of IPv6" if t.packet.tunnel is not None else why
             text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and {why}"
             journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
@@ -170,10 +171,8 @@ class Node:
 
     def make_fib(self, version: Version) -> Fib:
         """Compile the routing tables and rules of a version of IP."""
-        devices = {
-            link.name: Device(link.up, self.carrier(link), version == 4 and self.settings_of(link.name).ignore_linkdown)
-            for link in self.namespace.links
-        }
+        settings_of: Callable[[str], DeviceSettings | DeviceSettings6] = self.settings_of if version == 4 else self.settings6_of
+        devices = {link.name: Device(link.up, self.carrier(link), settings_of(link.name).ignore_linkdown) for link in self.namespace.links}
         return Fib(self.namespace.routes, self.namespace.rules, devices, version, self.namespace.nexthops)
 
     def fib_of(self, version: int) -> Fib:

@@ -45,6 +45,7 @@ class DeviceSettings6:
     forwarding: bool
     """That of `conf/all`, which alone counts for a packet (`ip6_forward`), or `force_forwarding` of the device (Linux 6.17)."""
     proxy_ndp: bool
+    ignore_linkdown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def device_settings6(sysctls: Mapping[str, str], device: str) -> DeviceSettings6
         disabled=bool(of(device, "disable_ipv6") or of("all", "disable_ipv6")),
         forwarding=bool(of("all", "forwarding") or of(device, "force_forwarding")),
         proxy_ndp=bool(of("all", "proxy_ndp") or of(device, "proxy_ndp")),
+        ignore_linkdown=bool(of(device, "ignore_routes_with_linkdown")),
     )
 
 

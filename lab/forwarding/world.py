@@ -119,8 +119,8 @@ def _kept_with(route: Route | None, way: Exit) -> tuple[int, Exit]:
 
 
 def _remembers_nothing(route: Route) -> bool:
-    """Whether a route is that to an address on a device other than lo: no path MTU is looked for there (`__mkroute_output`)."""
-    return route.type == "local" and route.device != "lo"
+    """Whether a route is that to an IPv4 address on a device other than lo: no path MTU is looked for there (`__mkroute_output`)."""
+    return route.type == "local" and route.device != "lo" and route.destination.version == 4
 
 
 def length_to_fit(packet: Packet) -> int:

@@ -77,7 +77,11 @@ def _without_flooding(one: Namespace, state: State) -> Namespace:
 
 def _namespace(one: Namespace) -> Namespace:
     gateways = {hop.via for route in one.routes for hop in one.ways(route) if hop.via is not None}
-    routes = [_route(route) for route in one.routes if route.protocol != Protocol.KERNEL and not route.tos and not _hides(route, gateways)]
+    routes = [
+        _route(route)
+        for route in one.routes
+        if route.protocol != Protocol.KERNEL and not route.tos and not _hides(route, gateways) and _is_possible(route, one)
+    ]
     rules = [_rule(rule) for rule in one.rules if rule.protocol != Protocol.KERNEL]
     return replace(
         one,
@@ -91,6 +95,15 @@ def _namespace(one: Namespace) -> Namespace:
         tables=tuple(_table(table) for table in one.tables),
         sysctls=_sysctls(one),
     )
+
+
+def _is_possible(route: Route, one: Namespace) -> bool:
+    """Whether the kernel takes a route outside of main: its gateway must be on the link of its device (`ip6_route_check_nh_onlink`)."""
+    if route.table == Table.MAIN or route.via is None:
+        return True
+    holding = [entry for entry in one.addresses if route.via in entry.interface.network]
+    nearest = max(holding, key=lambda entry: entry.interface.network.prefixlen, default=None)
+    return nearest is None or (nearest.device == route.device and nearest.interface.ip != route.via)
 
 
 def _hides(route: Route, gateways: set[Address]) -> bool:
