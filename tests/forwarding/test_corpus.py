@@ -19,7 +19,8 @@ import pytest
 
 from lab.explain.agreement.corpus import digest_of, network_of, read_corpus, replay
 
-CORPUS = Path(__file__).parent / "corpus.json"
+CORPORA = {4: Path(__file__).parent / "corpus.json", 6: Path(__file__).parent / "corpus6.json"}
+"""By version of IP."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,25 @@ class Mutant:
     module: str
     old: str
     new: str
+    version: int = 4
+    """Of the IP that notices it."""
 
 
 MUTANTS = [Mutant(**table) for table in tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())["mutant"]]
 ROOMS = ("lab.forwarding", "lab.explain")
 
 
-def test_the_model_says_what_the_kernel_said() -> None:
-    for recorded, tally in replay(read_corpus(CORPUS)):
+@pytest.mark.parametrize("version", CORPORA)
+def test_the_model_says_what_the_kernel_said(version: int) -> None:
+    for recorded, tally in replay(read_corpus(CORPORA[version])):
         assert not tally.disagreements, f"network {recorded.seed}: {tally.disagreements[0]}"
 
 
-def test_the_corpus_belongs_to_this_generator() -> None:
-    """Otherwise: python -m lab.explain.agreement.corpus tests/forwarding/corpus.json SEEDS..., as root."""
-    for recorded in read_corpus(CORPUS)[:20]:
-        assert digest_of(*network_of(recorded.seed)) == recorded.digest, (
+@pytest.mark.parametrize("version", CORPORA)
+def test_the_corpus_belongs_to_this_generator(version: int) -> None:
+    """Otherwise: python -m lab.explain.agreement.corpus tests/forwarding/corpus.json 4 SEEDS..., as root."""
+    for recorded in read_corpus(CORPORA[version])[:20]:
+        assert digest_of(*network_of(recorded.seed, version=recorded.version)) == recorded.digest, (
             f"network {recorded.seed} is another one now: record the corpus anew"
         )
 
@@ -53,7 +58,7 @@ def test_the_corpus_belongs_to_this_generator() -> None:
 def test_the_corpus_notices_a_broken_model(mutant: Mutant) -> None:
     with broken(mutant):
         corpus: Any = importlib.import_module("lab.explain.agreement.corpus")
-        for _, tally in corpus.replay(corpus.read_corpus(CORPUS)):
+        for _, tally in corpus.replay(corpus.read_corpus(CORPORA[mutant.version])):
             if tally.disagreements:
                 return
     pytest.fail("nobody noticed")
