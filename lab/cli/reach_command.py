@@ -46,11 +46,13 @@ def command(
     every loss. Needs no privileges and no Linux.
 
     `one-way` means that the question arrives and its answer is lost, `depends` that chance (ECMP, a random backend) decides; which lots
-    lose the packet is said. With --sizes, what works for short packets only is shown with the exact size.
+    lose the packet is said. With --sizes, what works for short packets only is shown with the exact size. Commands and scripts of a phase
+    (`run`, `nft`) are carried out on the model as far as it reads them; where it does not, it cannot tell what becomes of a packet.
     """
     from ipaddress import ip_network
 
-    from lab.api.inputs import open_state
+    from lab.api.foreseen import foreseen
+    from lab.api.inputs import open_lab
     from lab.errors import InputError
     from lab.forwarding import Flow
     from lab.forwarding.reach import Cell, Reach, reach, versions
@@ -59,7 +61,7 @@ def command(
     from lab.scenario.lookup import find_namespace
 
     check_ports(proto, dport=dport)
-    state = open_state(file, phase)
+    state = foreseen(*open_lab(file, phase))
     try:
         within = [ip_network(target) for target in targets]
     except ValueError as error:

@@ -7,7 +7,8 @@ import click
 from lab.cli.common import check_ports, complete_file_or_lab, console, ipv6_option, json_option, phase_or_at_option, print_json
 
 EPILOG = """\b
-Exit codes: 0 the packet is delivered and answered; 1 it is not, or (--observe) the witnesses disagree; 4 the model cannot tell.
+Exit codes: 0 the packet is delivered and answered; 1 it is not, or (--observe) the witnesses disagree; 4 the model cannot tell,
+or chance decides.
 \b
 Examples:
   lab trace calico-24-mismatch c1-w1-a c2-w1-a --phase broken
@@ -59,8 +60,10 @@ def command(
     model, the kernel's own route lookup at every hop, and the packet, as it was seen on every cable.
 
     FILE is a topology, a scenario, a saved state, or the name of a running lab; what is observed of a running lab is a copy of what it
-    holds, and `lab explain` sends a packet through the lab itself.
+    holds, and `lab explain` sends a packet through the lab itself. Commands and scripts of a phase (`run`, `nft`) are carried out on the
+    model as far as it reads them; where it does not, it cannot tell what becomes of a packet.
     """
+    from lab.api.foreseen import foreseen
     from lab.api.inputs import is_running, open_lab
     from lab.errors import ExitCode, InputError
     from lab.forwarding import Flow, trace
@@ -105,6 +108,7 @@ def command(
             said = f"The packet went through a copy of what {file} holds, not through {file}: {instead}."
             shown.append(Text(said, "bold yellow"))
     else:
+        state = foreseen(state, actions)
         conversation, disagree, told, shown = trace(state, flow), False, {}, []
     if as_json:
         print_json(conversation_json(conversation) | told)
@@ -115,6 +119,6 @@ def command(
         picture = layout([View(phase or file, state, conversation)])
         out.print(rich_text(picture, width=out.width, story=False))
         out.print(conversation_text(conversation, verbose=verbose), *shown, sep="\n\n")
-    if conversation.outcome.kind == "unknown" and not disagree:
+    if (conversation.outcome.kind == "unknown" or conversation.lots) and not disagree:
         return int(ExitCode.INCONCLUSIVE)
     return int(ExitCode.OK if conversation.outcome.kind == "reply" and not disagree else ExitCode.EXPECTATION)

@@ -67,6 +67,13 @@ class Conversation:
         """Whether the sender gets its answer in some world."""
         return any(world.outcome.kind == "reply" for world in self.worlds)
 
+    @property
+    def lots(self) -> tuple[str, ...]:
+        """The lots on which it depends how it ends for the sender; none where every world ends alike."""
+        if len({world.outcome.kind for world in self.worlds}) == 1:
+            return ()
+        return tuple(dict.fromkeys(choice.what for world in self.worlds for choice in world.choices))
+
 
 def trace(where: State | Network, flow: Flow, *, memory: Memory | None = None) -> Conversation:
     """Predict a conversation. `memory` is what the network remembers of earlier ones; it is not changed.

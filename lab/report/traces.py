@@ -31,10 +31,14 @@ def conversation_text(conversation: Conversation, *, verbose: bool = False) -> R
     parts: list[Text] = []
     for trace in conversation.traces:
         parts.extend(_trace(trace, verbose=verbose))
-    style = (
-        "bold green" if conversation.outcome.kind == "reply" else "bold magenta" if conversation.outcome.kind == "unknown" else "bold red"
-    )
-    parts.append(Text.assemble("\nthe sender sees: ", (str(conversation.outcome), style)))
+    lots = conversation.lots
+    style = {"reply": "bold yellow" if lots else "bold green", "unknown": "bold magenta"}.get(conversation.outcome.kind, "bold red")
+    ends = dict.fromkeys(str(world.outcome) for world in conversation.worlds) if lots else (str(conversation.outcome),)
+    depends = f": it depends on {', '.join(lots)}" if lots else ""
+    parts.append(Text.assemble("\nthe sender sees: ", (", or ".join(ends) + depends, style)))
+    if lots:
+        drawn = ", ".join(f"{choice.what}: {choice.meaning}" for choice in conversation.choices)
+        parts.append(Text(f"shown is what follows from {drawn}"))
     if conversation.seen is not None:
         parts.append(Text(f"the receiver {conversation.seen.namespace} sees: {conversation.seen.source}"))
     return Group(*parts)
@@ -47,6 +51,8 @@ def conversation_json(conversation: Conversation) -> dict[str, Any]:
         "format": "lab-trace",
         "version": 1,
         "outcome": {"kind": outcome.kind, "text": str(outcome), "source": outcome.source and str(outcome.source)},
+        "depends_on": list(conversation.lots),
+        "outcomes": list(dict.fromkeys(str(world.outcome) for world in conversation.worlds)),
         "seen_as": conversation.seen and str(conversation.seen.source),
         "traces": [
             {

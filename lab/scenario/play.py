@@ -26,7 +26,7 @@ from lab.scenario.record import Recorder, Write
 from lab.scenario.result import Finding, Lost, PhaseResult, ScenarioResult, StageResult, Status, Verdict
 from lab.scenario.stage import EngineName, RunningLab
 from lab.scenario.survey import Survey
-from lab.scenario.witness import heard_about, is_surprising
+from lab.scenario.witness import foresight, heard_about
 from lab.scenario.words import in_words
 from lab.spec import Loaded, Scenario, Topology, topology_of
 from lab.spec.expectations import Expectation
@@ -34,6 +34,7 @@ from lab.state import State
 
 _SERVER_ERROR: Final = 500
 """The first HTTP status by which a server, or a proxy, says that it failed (RFC 9110, 15.6)."""
+_BY_CHANCE: Final = "the next one may end otherwise, it depends on {}: of one probe nothing follows, `series` sends many"
 _OTHERS_TAUGHT: Final = "sent by itself it ends as the model predicts: those that are sent together teach the kernel things for each other"
 
 
@@ -212,8 +213,13 @@ class Play:
             end = _end_of(stage, outcome)
             if finding.status is Status.HELD:
                 replied = outcome.result == "reply"
-                if (replied and answered) or ((replied or end in self._witnessed) and not is_surprising(network, outcome)):
-                    answered |= replied
+                if replied and answered:
+                    continue
+                answered |= replied
+                foreseen = foresight(network, outcome)
+                if foreseen.lots:
+                    yield Finding(finding.subject, Status.UNDECIDED, _BY_CHANCE.format(" and ".join(foreseen.lots)))
+                if (replied or end in self._witnessed) and not foreseen.surprised:
                     continue
             self._witnessed.add(end)
             witnesses = heard_about(self.lab, network, outcome)

@@ -180,7 +180,7 @@ class RunningLab:
                 for command in commands:
                     self._run(name, shlex.split(command), action.place, timeout)
             case NftChange(script=script):
-                self._run(name, ["nft", "-f", "-"], action.place, _NFT_SECONDS, script)
+                self._run(name, ["nft", "-f", "-"], action.place, _NFT_SECONDS, f"{script.rstrip()}\n")  # nft wants the last line ended
             case _:
                 try:
                     self._act_itself(name, action.change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lab.errors import InputError
 from lab.explain.agreement.witnesses import Witnesses, hear_witnesses
@@ -48,13 +49,24 @@ def heard_about(lab: RunningLab, network: Network, outcome: Outcome) -> Witnesse
     return witnesses_of(lab, outcome.request)
 
 
-def is_surprising(network: Network, outcome: Outcome) -> bool:
-    """Whether a probe ended otherwise than in any of the worlds that the model leaves possible. What it cannot tell surprises nobody."""
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What the model says beforehand of how a probe ends."""
+
+    surprised: bool = False
+    """Whether the probe ended otherwise than in any of the worlds that the model leaves possible. What it cannot tell surprises nobody."""
+    lots: tuple[str, ...] = ()
+    """What chance decides about the end: another probe of the kind may end otherwise."""
+
+
+def foresight(network: Network, outcome: Outcome) -> Foresight:
+    """Return what the model says of a probe; nothing of one that is no flow, or whose errors were withheld."""
     flow = flow_of(outcome.request)
     if flow is None or (outcome.rate_limited and outcome.result == "silence"):
-        return False
+        return Foresight()
     predicted = trace(network, flow)
-    return not predicted.incomplete and all(expected_result(world) not in (None, outcome.result) for world in predicted.worlds)
+    surprised = not predicted.incomplete and all(expected_result(world) not in (None, outcome.result) for world in predicted.worlds)
+    return Foresight(surprised, predicted.lots)
 
 
 def witnesses_of(lab: RunningLab, request: Request) -> Witnesses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -97,3 +98,13 @@ def test_what_only_ends_otherwise_beside_others_is_called_that(narrow: str) -> N
         answer = run_command("run", narrow)
     assert (answer.code, "the model predicts another end" in answer.out) == (0, False)
     assert "but sent by itself it ends as the model predicts" in answer.out
+
+
+def test_one_answer_shows_nothing_where_chance_decides(answered: str) -> None:
+    scenario = Path(answered)
+    rare = "table ip t {\n chain f {\n type filter hook forward priority 0\n numgen random mod 1000000 0 drop\n }\n }"
+    change = f"    changes: [{{nft: {{on: [r], script: {json.dumps(rare)}}}}}]\n"
+    scenario.write_text(scenario.read_text().replace("    expect:", f"{change}    expect:"))
+    answer = run_command("run", answered)
+    assert answer.code == 4
+    assert "the next one may end otherwise, it depends on a number drawn in r: of one probe nothing follows" in " ".join(answer.out.split())

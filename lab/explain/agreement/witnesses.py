@@ -6,7 +6,7 @@ They agree, or the disagreement is a finding: a defect of the model, or a kernel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.explain.agreement.routes import observed_entry, predicted_entry
 from lab.explain.evidence import PARTS, route_question
@@ -52,7 +52,7 @@ class Witnesses:
     """What three witnesses say about a probe, hop by hop."""
 
     conversation: Conversation
-    """The world of the model, of those that chance allows, that is nearest to what was seen."""
+    """The world of the model, of those that chance allows, that is nearest to what was seen; the others are its alternatives."""
     outcome: Outcome
     testimonies: tuple[Testimony, ...]
     disagreements: tuple[str, ...]
@@ -67,7 +67,9 @@ def hear_witnesses(network: Network, conversation: Conversation, outcome: Outcom
     """
     seen = _seen(network, outcome)
     heard = [_hear(network, world, outcome, seen, ask) for world in conversation.worlds]
-    return min(heard, key=lambda witnesses: len(witnesses.disagreements))
+    nearest = min(heard, key=lambda witnesses: len(witnesses.disagreements))
+    others = tuple(replace(world, alternatives=()) for world in conversation.worlds if world is not nearest.conversation)
+    return replace(nearest, conversation=replace(nearest.conversation, alternatives=others, incomplete=conversation.incomplete))
 
 
 def _hear(network: Network, world: Conversation, outcome: Outcome, seen: dict[Part, set[Crossing]], ask: AskRoute) -> Witnesses:

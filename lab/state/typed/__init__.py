@@ -23,7 +23,7 @@ from lab.state.typed.devices import change_addresses, change_fdb, change_links, 
 from lab.state.typed.nexthops import change_nexthops
 from lab.state.typed.routes import change_routes
 from lab.state.typed.rules import change_rules
-from lab.state.typed.rulesets import change_tables
+from lab.state.typed.rulesets import change_by_script, change_tables
 from lab.state.typed.sysctls import change_sysctls, echo_into
 from lab.state.typed.words import NotModelled, Reader, Word, split_line, split_words
 
@@ -61,8 +61,7 @@ def carry_out(state: State, node: str, words: Sequence[Word], script: Sequence[W
             case "echo":
                 echo_into(reader, namespace)
             case "nft" if script:
-                for line in script:
-                    change_tables(Reader((line,)), namespace, why)
+                change_by_script(script, namespace, why)
             case "nft":
                 change_tables(reader, namespace, why)
             case "iptables" | "ip6tables" if any(_LISTS.fullmatch(word.text) for word in reader.rest):

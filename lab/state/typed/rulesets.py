@@ -1,59 +1,30 @@
 """`nft`, read and carried out on a namespace, as far as an operator's one-line changes go; the rest raises NotModelled.
 
-Understood: `add`, `insert` and `delete rule` (by handle), `add`, `delete` and
-`flush` of tables, chains and elements; in rules the conditions and statements that `_CONDITIONS` and `_Rule` name. Syntax: nft(8).
+Understood: `add`, `insert` and `delete rule` (by handle), `add`, `delete` and `flush` of tables, chains and elements; in rules what
+`lab.state.typed.nft_rules` reads; in scripts also tables as nft lists them, as `lab.state.typed.scripts` takes them apart. Syntax: nft(8).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
-from typing import Final, Literal, cast, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, cast, get_args
 
 from lab.errors import did_you_mean, quoted
 from lab.state.builder import NamespaceBuilder
 from lab.state.nft import (
-    AnonymousSet,
-    Counter,
-    Ct,
-    Expression,
     Family,
-    Log,
-    Mangle,
-    Match,
-    Meta,
-    Nat,
-    NftRule,
-    Payload,
-    Prefix,
-    Range,
-    Reject,
-    SetRef,
-    Statement,
-    Verdict,
 )
-from lab.state.nft_builder import BaseChain, ChainBuilder, SetBuilder, TableBuilder
-from lab.state.nftables import canonical_rule
+from lab.state.nft_builder import BaseChain, SetBuilder, TableBuilder
 from lab.state.provenance import Provenance
+from lab.state.typed.nft_rules import named_chain, read_rule, read_value
+from lab.state.typed.scripts import commands_of
 from lab.state.typed.words import NotModelled, Reader, Word
 
 _FAMILIES: Final = get_args(Family)
 _TOKEN: Final = re.compile(r"[{},;]|!=|==|<=|>=|<|>|[^\s{},;!=<>]+")
 _PRIORITIES: Final[Mapping[str, int]] = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
-_PLAIN: Final = {"iif": Meta("iif"), "oif": Meta("oif"), "iifname": Meta("iifname"), "oifname": Meta("oifname")}
-_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ip": ("saddr", "daddr", "protocol", "ttl", "dscp"),
-    "ip6": ("saddr", "daddr", "nexthdr", "hoplimit"),
-    "tcp": ("sport", "dport"),
-    "udp": ("sport", "dport"),
-    "th": ("sport", "dport"),
-    "icmp": ("type", "code"),
-    "icmpv6": ("type", "code"),
-}
-_CONDITIONS: Final = (*_PLAIN, *_HEADERS, "meta", "ct")
-_STATEMENTS: Final = ("counter", "accept", "drop", "return", "jump", "goto", "reject", "masquerade", "snat", "dnat", "log", "comment")
 
 
 def change_tables(reader: Reader, namespace: NamespaceBuilder, why: Provenance) -> None:
@@ -66,6 +37,12 @@ def change_tables(reader: Reader, namespace: NamespaceBuilder, why: Provenance) 
     if not commands:
         reader.fail("expected a command of `nft`")
     for command in commands:
+        _change(Reader(command), namespace, why)
+
+
+def change_by_script(script: Sequence[Word], namespace: NamespaceBuilder, why: Provenance) -> None:
+    """Carry out what `nft -f -` reads, a line in each word. Raises InputError, and NotModelled for what is not understood."""
+    for command in commands_of([_tokens(Reader((line,))) for line in script]):
         _change(Reader(command), namespace, why)
 
 
@@ -110,7 +87,9 @@ def _tokens(reader: Reader) -> list[Word]:
         if found and found[-1].text in ("comment", "prefix"):
             found.append(Word(word.text.strip('"'), word.place))
             continue
-        for match in re.finditer(r'"[^"]*"|' + _TOKEN.pattern, word.text):
+        for match in re.finditer(r'#.*|"[^"]*"|' + _TOKEN.pattern, word.text):
+            if match[0].startswith("#"):
+                break
             place = replace(word.place, column=word.place.column + match.start())
             found.append(Word(match[0].strip('"'), place))
     return found
@@ -154,21 +133,14 @@ def _end(tokens: Reader) -> None:
         raise NotModelled(f"{quoted(tokens.peek())} and what follows is not modelled", place=tokens.words[tokens.at].place)
 
 
-def _named_chain(tokens: Reader, table: TableBuilder) -> ChainBuilder:
-    name = tokens.take("a chain")
-    if name not in table.chains:
-        tokens.fail(f"table {table.family} {table.name} has no chain {quoted(name)}", did_you_mean(name, list(table.chains), "chain"))
-    return table.chains[name]
-
-
 def _chain(tokens: Reader, table: TableBuilder, verb: str, why: Provenance) -> None:
     if verb in ("add", "create"):
         name = tokens.take("a chain")
         table.chain(name, _base(tokens), why)
     elif verb == "flush":
-        _named_chain(tokens, table).flush()
+        named_chain(tokens, table).flush()
     else:
-        chain = _named_chain(tokens, table)
+        chain = named_chain(tokens, table)
         if chain.rules and verb == "delete":
             tokens.refuse("Device or resource busy (the chain has rules; flush it first)")
         table.delete_chain(chain.name)
@@ -197,7 +169,7 @@ def _base(tokens: Reader) -> BaseChain | None:
 
 
 def _rule(tokens: Reader, table: TableBuilder, verb: str, why: Provenance) -> None:
-    chain = _named_chain(tokens, table)
+    chain = named_chain(tokens, table)
     position: int | None = None
     handle: int | None = None
     while tokens.peek() in ("handle", "index", "position"):
@@ -219,9 +191,7 @@ def _rule(tokens: Reader, table: TableBuilder, verb: str, why: Provenance) -> No
         return
     if position is not None and position >= len(chain.rules):
         tokens.refuse(f"No such file or directory (the chain has {len(chain.rules)} rules)")
-    read = _Rule(tokens, table)
-    read.read()
-    rule = canonical_rule(NftRule(tuple(read.statements), read.comment), table.family)
+    rule = read_rule(tokens, table)
     at = (position or 0) if verb == "insert" else (len(chain.rules) if position is None else position + 1)
     chain.insert(rule, at, why)
 
@@ -232,9 +202,9 @@ def _element(tokens: Reader, table: TableBuilder, verb: str) -> None:
         raise NotModelled("elements of concatenated keys are not modelled", place=tokens.place)
     if not tokens.skip("{"):
         tokens.fail("expected the elements in braces, as { 10.0.0.0/8 }")
-    elements = [_value(tokens)]
+    elements = [read_value(tokens)]
     while tokens.skip(","):
-        elements.append(_value(tokens))
+        elements.append(read_value(tokens))
     if not tokens.skip("}"):
         tokens.fail("expected } here")
     if verb in ("add", "create", "insert"):
@@ -253,149 +223,3 @@ def _named_set(tokens: Reader, table: TableBuilder) -> SetBuilder:
     if name not in table.sets:
         tokens.fail(f"table {table.family} {table.name} has no set {quoted(name)}", did_you_mean(name, list(table.sets), "set"))
     return table.sets[name]
-
-
-def _value(tokens: Reader) -> Expression:
-    said = tokens.take("a value")
-    if said.startswith("@"):
-        return SetRef(said[1:])
-    try:
-        return ip_address(said)
-    except ValueError:
-        pass
-    try:
-        if "/" in said:
-            return Prefix(ip_network(said))
-        first, dash, last = said.partition("-")
-        if dash and first and last:
-            numbers = first.isdecimal() and last.isdecimal()
-            return Range(int(first), int(last)) if numbers else Range(ip_address(first), ip_address(last))
-        return int(said, 0)
-    except ValueError:
-        return said
-
-
-@dataclass(slots=True)
-class _Rule:
-    """Reads the statements of a rule."""
-
-    tokens: Reader
-    table: TableBuilder
-    statements: list[Statement] = field(default_factory=list)
-    comment: str | None = None
-
-    def read(self) -> None:
-        while self.tokens.peek() is not None:
-            word = self.tokens.take("a condition or statement")
-            if word in _CONDITIONS:
-                self._condition(word)
-            elif word in ("accept", "drop", "return", "continue"):
-                self.statements.append(Verdict(word))  # type: ignore[arg-type]
-            elif word in ("jump", "goto"):
-                chain = _named_chain(self.tokens, self.table)
-                self.statements.append(Verdict(word, chain.name))  # type: ignore[arg-type]
-            else:
-                self._statement(word)
-        if not self.statements:
-            self.tokens.fail("a rule needs at least one statement")
-
-    def _condition(self, word: str) -> None:
-        tokens = self.tokens
-        left: Meta | Ct | Payload
-        if word in _PLAIN:
-            left = _PLAIN[word]
-        elif word in _HEADERS:
-            name = tokens.take(f"a field of {word}")
-            if name not in _HEADERS[word]:
-                raise NotModelled(f"`{word} {name}` is not modelled", place=tokens.place)
-            left = Payload(word, name)
-        else:
-            key = tokens.take(f"a key of {word}")
-            if key not in ("mark", "state", "l4proto", "iifname", "oifname"):
-                raise NotModelled(f"`{word} {key}` is not modelled", place=tokens.place)
-            if tokens.skip("set"):
-                target = Meta(key) if word == "meta" else Ct(key)
-                self.statements.append(Mangle(target, _value(tokens)))
-                return
-            left = Meta(key) if word == "meta" else Ct(key)
-        self._match(left)
-
-    def _match(self, left: Meta | Ct | Payload) -> None:
-        tokens = self.tokens
-        operator: Literal["==", "!=", "<", ">", "<=", ">=", "in"] = "=="
-        if tokens.peek() in ("!=", "==", "<", ">", "<=", ">="):
-            operator = cast(Literal["==", "!=", "<", ">", "<=", ">="], tokens.take("an operator"))
-        if tokens.skip("{"):
-            values = [_value(tokens)]
-            while tokens.skip(","):
-                if tokens.peek() != "}":
-                    values.append(_value(tokens))
-            if not tokens.skip("}"):
-                tokens.fail("expected } here")
-            self.statements.append(Match(left, AnonymousSet(tuple(values)), operator))
-            return
-        value = _value(tokens)
-        if isinstance(left, Ct) and left.key == "state":
-            states = [value]
-            while tokens.skip(","):
-                states.append(_value(tokens))
-            self.statements.append(
-                Match(left, AnonymousSet(tuple(states)) if len(states) > 1 else states[0], "in" if operator == "==" else operator)
-            )
-            return
-        if isinstance(value, SetRef) and value.name not in self.table.sets:
-            tokens.fail(f"there is no set {quoted(value.name)}", did_you_mean(value.name, list(self.table.sets), "set"))
-        self.statements.append(Match(left, value, operator))
-
-    def _statement(self, word: str) -> None:
-        tokens = self.tokens
-        match word:
-            case "counter":
-                while tokens.peek() in ("packets", "bytes"):
-                    tokens.take("a counter")
-                    tokens.number("a number", 2**64)
-                self.statements.append(Counter())
-            case "comment":
-                self.comment = tokens.take("a comment")
-            case "log":
-                self.statements.append(Log(tokens.take("a prefix") if tokens.skip("prefix") else None))
-            case "masquerade":
-                self.statements.append(Nat("masquerade"))
-            case "snat" | "dnat":
-                self.statements.append(self._nat(word))
-            case "reject":
-                self.statements.append(self._reject())
-            case _:
-                best = did_you_mean(word, (*_CONDITIONS, *_STATEMENTS), "word")
-                raise NotModelled(f"{quoted(word)} in a rule is not modelled", place=tokens.place, hint=best)
-
-    def _nat(self, word: Literal["snat", "dnat"]) -> Nat:
-        tokens = self.tokens
-        if tokens.peek() in ("ip", "ip6"):
-            tokens.take("a family")
-        tokens.skip("to")
-        said = tokens.take("an address")
-        if said.startswith("["):
-            address, _, port = said[1:].partition("]")
-            port = port.removeprefix(":")
-        elif said.count(":") > 1:
-            address, port = said, ""
-        else:
-            address, _, port = said.partition(":")
-        try:
-            return Nat(word, ip_address(address), int(port) if port else None)
-        except ValueError:
-            tokens.fail(f"expected an address, as 10.0.0.1 or 10.0.0.1:80, found {quoted(said)}")
-
-    def _reject(self) -> Reject:
-        tokens = self.tokens
-        if not tokens.skip("with"):
-            return Reject()
-        if tokens.skip("tcp"):
-            tokens.skip("reset")
-            return Reject("tcp reset")
-        kind = tokens.take("icmp, icmpv6, icmpx or tcp reset")
-        if kind not in ("icmp", "icmpv6", "icmpx"):
-            raise NotModelled(f"`reject with {kind}` is not modelled", place=tokens.place)
-        tokens.skip("type")
-        return Reject(kind, tokens.take("a code, as host-unreachable"))  # type: ignore[arg-type]
