@@ -73,6 +73,10 @@ class Nftables:
         """The rule set as `nft list ruleset` prints it, which says more than nft 1.0.6 does as JSON: on which devices a chain is."""
         return self._run("list ruleset", as_json=False)[1]
 
+    def list_sets(self) -> str:
+        """Sets and maps of all tables, as `nft list sets` and `nft list maps` print them, which is quick."""
+        return "".join(self._run(f"list {kind}", as_json=False)[1] for kind in ("sets", "maps"))
+
     def run(self, commands: Sequence[Command]) -> None:
         """Run commands as one transaction. Raises NftRefusal, naming the first command that cannot be done; nothing is done then."""
         if not commands:

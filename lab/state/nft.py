@@ -294,6 +294,36 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long an element of a set stays in it, in seconds."""
+
+    element: Expression
+    timeout: int | None = None
+    """None where it is that of the set."""
+    expires: int | None = field(default=None, compare=False)
+    """When it was read, how long it had left; like what a counter has counted this is no part of what makes two sets equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetOptions:
+    """What a named set or map is made with, besides types and flags; nft(8), SETS."""
+
+    size: int | None = None
+    """How many elements it may hold."""
+    timeout: int | None = None
+    """Seconds an element stays in it, where nothing is said of the element."""
+    gc_interval: int | None = None
+    """Seconds between two removals of elements whose time is up."""
+    statements: tuple[Statement, ...] = ()
+    """What is done for each element that a packet has: a counter of its own, or a limit."""
+    lifetimes: tuple[Lifetime, ...] = ()
+    """Of the elements that have one; compared without order."""
+
+
+PLAIN_SET = SetOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class NftSet:
     """A named set; `key` lists the types of a concatenated key (``ipv4_addr``, ``inet_service``, ...)."""
 
@@ -305,6 +335,7 @@ class NftSet:
     """constant, interval, timeout, dynamic."""
     auto_merge: bool = field(default=False, compare=False)
     """Join intervals that touch when elements are added; the kernel keeps only the result, so this is not compared."""
+    options: SetOptions = PLAIN_SET
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 
@@ -317,6 +348,7 @@ class NftMap:
     value: str
     elements: tuple[tuple[Expression, Expression | Verdict], ...] = ()
     flags: tuple[str, ...] = ()
+    options: SetOptions = PLAIN_SET
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 

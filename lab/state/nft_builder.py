@@ -170,7 +170,7 @@ class TableBuilder:
         """Return a named set, made if need be. InputError when it is there with another type of key."""
         found = self.sets.get(name)
         if found is None:
-            found = self.sets[name] = SetBuilder(NftSet(name, key, (), flags, auto_merge, provenance))
+            found = self.sets[name] = SetBuilder(NftSet(name, key, (), flags, auto_merge, provenance=provenance))
         elif found.declared.key != key:
             raise InputError(f"set {self._path(name)} holds {' . '.join(found.declared.key)}, not {' . '.join(key)}")
         return found
@@ -181,7 +181,7 @@ class TableBuilder:
         """Return a named map, made if need be. InputError when it is there with other types."""
         found = self.maps.get(name)
         if found is None:
-            found = self.maps[name] = MapBuilder(NftMap(name, key, value, (), flags, provenance))
+            found = self.maps[name] = MapBuilder(NftMap(name, key, value, (), flags, provenance=provenance))
         elif (found.declared.key, found.declared.value) != (key, value):
             raise InputError(f"map {self._path(name)} is there with other types")
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lab.state.commands.command import Command
@@ -11,7 +12,7 @@ from lab.state.nft import Chain, NftMap, NftSet, NftTable
 from lab.state.nft_difference import RuleEdit, TableDifference
 from lab.state.nftables import has_text, rule_text, scripts_of, table_text
 from lab.state.nftables.stateful import object_lines
-from lab.state.nftables.text import block_text, chain_header, elements_text, map_header, pairs_text, set_header
+from lab.state.nftables.text import block_text, chain_header, container_text, elements_text, map_header, set_header
 from lab.state.provenance import UNKNOWN
 
 
@@ -82,12 +83,15 @@ def _same_hook(before: Chain, after: Chain) -> bool:
 
 
 def _retyped(found: TableDifference) -> bool:
-    return any(_declaration(before) != _declaration(after) for before, after in found.changed_sets)
+    """Whether a set is to be another kind of set, or a map, under the name it has."""
+    removed, added = ({container.name for container in containers} for containers in (found.removed_sets, found.added_sets))
+    return bool(removed & added) or any(_declaration(before) != _declaration(after) for before, after in found.changed_sets)
 
 
 def _declaration(container: NftSet | NftMap) -> tuple[object, ...]:
-    flags = set(container.flags) - {"dynamic"}
-    return type(container), container.key, getattr(container, "value", None), flags
+    options = replace(container.options, lifetimes=())
+    flags = {*container.flags, *([] if options.timeout is None else ["timeout"])}
+    return type(container), container.key, getattr(container, "value", None), flags, options
 
 
 def _word(container: NftSet | NftMap) -> str:
@@ -98,29 +102,24 @@ def _added_set(where: str, container: NftSet | NftMap) -> Iterator[str]:
     header = set_header(container) if isinstance(container, NftSet) else map_header(container)
     yield f"add {_word(container)} {where} {container.name} {{ {' '.join(f'{line};' for line in header)} }}"
     if container.elements:
-        yield f"add element {where} {container.name} {_elements(container)}"
+        yield f"add element {where} {container.name} {container_text(container)}"
 
 
 def _changed_elements(where: str, before: NftSet | NftMap, after: NftSet | NftMap) -> Iterator[str]:
     """Yield what changes the elements of a set. One that joins its intervals is filled anew: what it holds may be joined."""
     if isinstance(before, NftSet) and isinstance(after, NftSet) and not (before.auto_merge or after.auto_merge):
-        gone = tuple(element for element in before.elements if element not in after.elements)
-        come = tuple(element for element in after.elements if element not in before.elements)
+        had, has = ({one.element: one.timeout for one in side.options.lifetimes} for side in (before, after))
+        gone = tuple(e for e in before.elements if e not in after.elements or had.get(e) != has.get(e))
+        come = tuple(e for e in after.elements if e in gone or e not in before.elements)
         if gone:
             yield f"delete element {where} {after.name} {elements_text(gone, after.key)}"
         if come:
-            yield f"add element {where} {after.name} {elements_text(come, after.key)}"
+            yield f"add element {where} {after.name} {container_text(replace(after, elements=come))}"
         return
     if before.elements:
         yield f"flush {_word(after)} {where} {after.name}"
     if after.elements:
-        yield f"add element {where} {after.name} {_elements(after)}"
-
-
-def _elements(container: NftSet | NftMap) -> str:
-    if isinstance(container, NftSet):
-        return elements_text(container.elements, container.key)
-    return pairs_text(container.elements, container.key, tuple(container.value.split(" . ")))
+        yield f"add element {where} {after.name} {container_text(after)}"
 
 
 def _edited_rules(found: TableDifference, where: str, skip: set[str]) -> Iterator[str]:

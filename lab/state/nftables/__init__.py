@@ -2,7 +2,7 @@
 
 from lab.state.nftables.canonical import canonical, canonical_chain, canonical_rule
 from lab.state.nftables.loading import Script, scripts_of
-from lab.state.nftables.ruleset import from_json, table_objects, to_json, with_devices
+from lab.state.nftables.ruleset import from_json, table_objects, to_json, with_devices, with_dynamic
 from lab.state.nftables.text import expression_text, has_text, rule_text, statement_text, table_text
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "table_text",
     "to_json",
     "with_devices",
+    "with_dynamic",
 ]

@@ -16,7 +16,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from lab.state.nft import (
+    PLAIN_SET,
     Chain,
+    Expression,
     Family,
     Limit,
     Mangle,
@@ -26,6 +28,7 @@ from lab.state.nft import (
     NftRule,
     NftSet,
     NftTable,
+    SetOptions,
     Statement,
     VerdictMap,
 )
@@ -97,14 +100,25 @@ def _nat(nat: Nat, family: Family) -> Nat:
 def _set(nft_set: NftSet) -> NftSet:
     """The kernel keeps the elements of a set; how they were merged when they were added is not part of it."""
     elements = canonical_elements(nft_set.elements, nft_set.key, merge=nft_set.auto_merge)
-    return replace(nft_set, elements=elements, flags=_flags(nft_set.flags))
+    options = _options(nft_set.options, nft_set.key, set(elements))
+    return replace(nft_set, elements=elements, flags=_flags(nft_set.flags, options), options=options)
 
 
 def _map(nft_map: NftMap) -> NftMap:
     pairs = canonical_pairs(nft_map.elements, nft_map.key, tuple(nft_map.value.split(" . ")))
-    return replace(nft_map, elements=pairs, flags=_flags(nft_map.flags))
+    options = _options(nft_map.options, nft_map.key, {key for key, _ in pairs})
+    return replace(nft_map, elements=pairs, flags=_flags(nft_map.flags, options), options=options)
 
 
-def _flags(flags: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the flags of a set in one order; nft 1.0.6 does not list `dynamic`."""
-    return tuple(sorted(set(flags) - {"dynamic"}))
+def _flags(flags: tuple[str, ...], options: SetOptions) -> tuple[str, ...]:
+    """Return the flags of a set in one order; nft says `timeout` of one that has a timeout."""
+    return tuple(sorted({*flags, *([] if options.timeout is None else ["timeout"])}))
+
+
+def _options(options: SetOptions, kinds: tuple[str, ...], elements: set[Expression]) -> SetOptions:
+    """Return options in which only those elements have a lifetime that are there, and that say one of their own."""
+    if options == PLAIN_SET:
+        return options
+    named = (replace(one, element=canonical_expression(one.element, kinds)) for one in options.lifetimes if one.timeout is not None)
+    lifetimes = tuple(sorted((one for one in named if one.element in elements), key=lambda one: str(one.element)))
+    return replace(options, lifetimes=lifetimes)

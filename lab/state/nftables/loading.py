@@ -1,6 +1,7 @@
 """How tables get into a kernel: as JSON, as text, or as both, since nft 1.0.6 reads neither all of the one nor all of the other.
 
-As JSON it makes no map whose values are concatenated (`nft` ends by a fault), no chain of several devices, and not every stateful object.
+As JSON it makes no map whose values are concatenated (`nft` ends by a fault), no chain of several devices, no set that packets add to, and
+not every stateful object.
 As text there is nothing for a statement this lab has no class for, nor for a name that is a word of the language.
 """
 
@@ -41,10 +42,11 @@ def _deletions(deleted: Sequence[NftTable]) -> Iterator[dict[str, Any]]:
 
 def _has_json(table: NftTable) -> bool:
     several = any(len(chain.devices) > 1 for chain in table.chains)
+    dynamic = any("dynamic" in flags for flags in (*(s.flags for s in table.sets), *(m.flags for m in table.maps)))
     worded = any(
         isinstance(s, OpaqueStatement) and s.json.startswith('"') for c in table.chains for rule in c.rules for s in rule.statements
     )
-    return not (several or worded or table.objects or any(" . " in nft_map.value for nft_map in table.maps))
+    return not (several or dynamic or worded or table.objects or any(" . " in nft_map.value for nft_map in table.maps))
 
 
 def _without_rules(table: NftTable) -> NftTable:

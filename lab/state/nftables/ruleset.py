@@ -5,13 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from lab.state.nft import Chain, Expression, Family, NftMap, NftRule, NftSet, NftTable, StatefulObject, Verdict
+from lab.state.nft import (
+    PLAIN_SET,
+    Chain,
+    Expression,
+    Family,
+    Lifetime,
+    NftMap,
+    NftRule,
+    NftSet,
+    NftTable,
+    SetOptions,
+    StatefulObject,
+    Verdict,
+)
 from lab.state.nftables.expressions import decode_expression, decode_pair, encode_expression, encode_pair
 from lab.state.nftables.stateful import KINDS, decode_object, encode_object
 from lab.state.nftables.statements import decode_statement, encode_statement
 from lab.state.nftables.values import canonical_elements
+
+Container = TypeVar("Container", NftSet, NftMap)
 
 FAMILIES: tuple[Family, ...] = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
 
@@ -62,7 +77,7 @@ def set_object(table: NftTable, nft_set: NftSet) -> dict[str, Any]:
         body["auto-merge"] = True
         elements = canonical_elements(elements, nft_set.key, merge=True)
     if elements:
-        body["elem"] = [encode_expression(element) for element in elements]
+        body["elem"] = [_with_lifetime(nft_set, element) for element in elements]
     return {"set": body}
 
 
@@ -74,7 +89,7 @@ def map_object(table: NftTable, nft_map: NftMap) -> dict[str, Any]:
     parts = nft_map.value.split(" . ")
     body = _container(table, nft_map) | {"map": parts if len(parts) > 1 else nft_map.value}
     if nft_map.elements:
-        body["elem"] = [encode_pair(key, value) for key, value in nft_map.elements]
+        body["elem"] = [[_with_lifetime(nft_map, key), encode_pair(key, value)[1]] for key, value in nft_map.elements]
     return {"map": body}
 
 
@@ -85,7 +100,21 @@ def _container(table: NftTable, container: NftSet | NftMap) -> dict[str, Any]:
         "name": container.name,
         "type": list(container.key) if len(container.key) > 1 else container.key[0],
     }
-    return body | {"flags": list(container.flags)} if container.flags else body
+    if container.flags:
+        body["flags"] = list(container.flags)
+    options = container.options
+    said = {"size": options.size, "timeout": options.timeout, "gc-interval": options.gc_interval}
+    body |= {name: value for name, value in said.items() if value is not None}
+    return body | {"stmt": [encode_statement(s, table.family) for s in options.statements]} if options.statements else body
+
+
+def _with_lifetime(container: NftSet | NftMap, element: Expression) -> Any:
+    value = encode_expression(element)
+    lifetime = next((one for one in container.options.lifetimes if one.element == element), None)
+    if lifetime is None:
+        return value
+    said = {"timeout": lifetime.timeout, "expires": lifetime.expires}
+    return {"elem": {"val": value} | {name: seconds for name, seconds in said.items() if seconds}}
 
 
 # -- decoding ------------------------------------------------------------------------------------------------------
@@ -146,7 +175,8 @@ def _read_rule(table: _Table, body: dict[str, Any]) -> None:
 
 def _read_set(table: _Table, body: dict[str, Any]) -> None:
     elements = tuple(decode_expression(element) for element in body.get("elem", ()))
-    table.sets.append(NftSet(body["name"], _key(body), elements, tuple(body.get("flags", ())), body.get("auto-merge", False)))
+    flags, merged = tuple(body.get("flags", ())), body.get("auto-merge", False)
+    table.sets.append(NftSet(body["name"], _key(body), elements, flags, merged, _options(body, body.get("elem", ()))))
 
 
 def _read_map(table: _Table, body: dict[str, Any]) -> None:
@@ -157,7 +187,22 @@ def _read_map(table: _Table, body: dict[str, Any]) -> None:
         if pair is not None:
             pairs.append(pair)
     name = value if isinstance(value, str) else " . ".join(value)
-    table.maps.append(NftMap(body["name"], _key(body), name, tuple(pairs), tuple(body.get("flags", ()))))
+    options = _options(body, [element[0] for element in body.get("elem", ()) if isinstance(element, list)])
+    table.maps.append(NftMap(body["name"], _key(body), name, tuple(pairs), tuple(body.get("flags", ())), options))
+
+
+def _options(body: dict[str, Any], keys: Iterable[Any]) -> SetOptions:
+    """Return the options of a set or map, and the lifetimes of those of its elements that have one."""
+    limited = [key["elem"] for key in keys if isinstance(key, dict) and not {"timeout", "expires"}.isdisjoint(key.get("elem", ()))]
+    if not limited and body.keys().isdisjoint({"size", "timeout", "gc-interval", "stmt"}):
+        return PLAIN_SET
+    return SetOptions(
+        body.get("size"),
+        body.get("timeout"),
+        body.get("gc-interval"),
+        tuple(decode_statement(statement) for statement in body.get("stmt", ())),
+        tuple(Lifetime(decode_expression(one["val"]), one.get("timeout"), one.get("expires")) for one in limited),
+    )
 
 
 def _key(body: dict[str, Any]) -> tuple[str, ...]:
@@ -168,9 +213,9 @@ def _key(body: dict[str, Any]) -> tuple[str, ...]:
 _READERS = {"chain": _read_chain, "rule": _read_rule, "set": _read_set, "map": _read_map}
 
 
-# -- devices -------------------------------------------------------------------------------------------------------
+# -- what nft 1.0.6 says in text alone -----------------------------------------------------------------------------
 
-_OPENING = re.compile(r"(table|chain) .*\{$")
+_OPENING = re.compile(r"(table|chain|set|map) .*\{$")
 _DEVICES = re.compile(r"type \S+ hook (?:ingress|egress) device(?:s = \{([^}]*)\}| (\S+)) priority")
 
 
@@ -195,3 +240,29 @@ def with_devices(tables: Iterable[NftTable], text: str) -> tuple[NftTable, ...]:
         )
         for table in tables
     )
+
+
+def with_dynamic(tables: Iterable[NftTable], text: str) -> tuple[NftTable, ...]:
+    """Return tables with the flag `dynamic` of sets and maps, which nft 1.0.6 leaves out of its JSON and prints in its `text`.
+
+    Packets may add elements only to those that have it.
+    """
+    found: set[tuple[str, str]] = set()
+    table = name = ""
+    for line in map(str.strip, text.splitlines()):
+        opening = _OPENING.match(line)
+        if opening is not None:
+            said = line.removeprefix(opening[1]).removesuffix("{").strip()
+            table, name = (said, "") if opening[1] == "table" else (table, said)
+        elif line.startswith("flags ") and "dynamic" in line.removeprefix("flags ").split(","):
+            found.add((table, name))
+    if not found:
+        return tuple(tables)
+    return tuple(
+        replace(t, sets=tuple(_dynamic(t, s, found) for s in t.sets), maps=tuple(_dynamic(t, m, found) for m in t.maps)) for t in tables
+    )
+
+
+def _dynamic(table: NftTable, container: Container, found: set[tuple[str, str]]) -> Container:
+    is_told = (f"{table.family} {table.name}", container.name) in found and "dynamic" not in container.flags
+    return replace(container, flags=("dynamic", *container.flags)) if is_told else container

@@ -23,6 +23,7 @@ from lab.state.nft import (
     Expression,
     Family,
     Fib,
+    Lifetime,
     Limit,
     Log,
     Mangle,
@@ -100,22 +101,21 @@ def chain_header(chain: Chain) -> str:
 def _set_lines(nft_set: NftSet) -> list[str]:
     lines = [f"set {nft_set.name} {{", *(f"\t{line}" for line in set_header(nft_set))]
     if nft_set.elements:
-        lines.append(f"\telements = {elements_text(nft_set.elements, nft_set.key)}")
+        lines.append(f"\telements = {container_text(nft_set)}")
     return [*lines, "}"]
 
 
 def _map_lines(nft_map: NftMap) -> list[str]:
     lines = [f"map {nft_map.name} {{", *(f"\t{line}" for line in map_header(nft_map))]
     if nft_map.elements:
-        lines.append(f"\telements = {pairs_text(nft_map.elements, nft_map.key, tuple(nft_map.value.split(' . ')))}")
+        lines.append(f"\telements = {container_text(nft_map)}")
     return [*lines, "}"]
 
 
 def set_header(nft_set: NftSet) -> Iterator[str]:
     """Yield the lines that declare a set: type, flags, merging."""
     yield f"type {' . '.join(nft_set.key)}"
-    if nft_set.flags:
-        yield f"flags {','.join(nft_set.flags)}"
+    yield from _options_lines(nft_set)
     if nft_set.auto_merge:
         yield "auto-merge"
 
@@ -123,8 +123,37 @@ def set_header(nft_set: NftSet) -> Iterator[str]:
 def map_header(nft_map: NftMap) -> Iterator[str]:
     """Yield the lines that declare a map: types, flags."""
     yield f"type {' . '.join(nft_map.key)} : {nft_map.value}"
-    if nft_map.flags:
-        yield f"flags {','.join(nft_map.flags)}"
+    yield from _options_lines(nft_map)
+
+
+def _options_lines(container: NftSet | NftMap) -> Iterator[str]:
+    options = container.options
+    if options.size is not None:
+        yield f"size {options.size}"
+    if container.flags:
+        yield f"flags {','.join(container.flags)}"
+    if options.timeout is not None:
+        yield f"timeout {options.timeout}s"
+    if options.gc_interval is not None:
+        yield f"gc-interval {options.gc_interval}s"
+    yield from (statement_text(statement, "inet") for statement in options.statements)
+
+
+def container_text(container: NftSet | NftMap) -> str:
+    """Return the elements of a set or map with their lifetimes, in braces."""
+    lifetimes = {one.element: _lifetime_text(one) for one in container.options.lifetimes}
+    if isinstance(container, NftSet):
+        return f"{{ {', '.join(expression_text(e, container.key) + lifetimes.get(e, '') for e in container.elements)} }}"
+    values = tuple(container.value.split(" . "))
+    pairs = (
+        (expression_text(key, container.key) + lifetimes.get(key, ""), _value_text(value, values)) for key, value in container.elements
+    )
+    return f"{{ {', '.join(f'{key} : {value}' for key, value in pairs)} }}"
+
+
+def _lifetime_text(lifetime: Lifetime) -> str:
+    timeout = f" timeout {lifetime.timeout}s" if lifetime.timeout else ""
+    return timeout + (f" expires {lifetime.expires}s" if lifetime.expires else "")
 
 
 def elements_text(elements: Iterable[Expression], kinds: tuple[str, ...]) -> str:
