@@ -262,6 +262,14 @@ ROWS: dict[str, tuple[Callable[[], State], Request, str]] = {
         ping(size=3000),
         "reply",
     ),
+    "so is one whose way is to lo": (
+        lambda: six.network(
+            router_routes=[six.route("2001:db8:5::/64", None, "lo")],
+            router_tables=[six.filtering("prerouting", NftRule((NO_WAY, Verdict("drop"))))],
+        ),
+        ping(OTHER_RANGE),
+        "silence",
+    ),
     "an address without a way is unreachable for rules": (
         lambda: six.network(router_tables=[six.filtering("prerouting", NftRule((NO_WAY, Verdict("drop"))))]),
         ping(ELSEWHERE),

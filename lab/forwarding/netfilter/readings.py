@@ -231,6 +231,8 @@ def _type_in_ipv6(t: Transit, address: IPv6Address, other: int, device: str | No
         return kind if kind in ("blackhole", "prohibit", "throw") else "unreachable"
     if found.type == "local":
         return "unicast" if device is not None else "local"
+    if found.type == "unicast" and all(way.device == "lo" for way in found.exits):
+        return "unreachable"
     return found.type
 
 
