@@ -62,6 +62,7 @@ class Reason(Enum):
     CLOSED_PORT = Facts("nothing listens on this port", "NO_SOCKET")
     UNKNOWN_PROTOCOL = Facts("no handler for this protocol", "IP_NOPROTO")
     IGNORED_ECHO = Facts("echo requests are ignored here", "NOT_SPECIFIED")
+    STILL_OWNED = Facts("it bears the socket that made it, and such is not forwarded", "NOT_SPECIFIED")
     UNSOLICITED = Facts("nobody here waits for it", "NOT_SPECIFIED")
     NO_SOURCE = Facts("the sender has no such source address", None, None, "EINVAL")
     FORBIDDEN = Facts("the sender may not send there", None, None, "EACCES")

@@ -134,6 +134,9 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     if t.link_type != "host":
         journey.drop(visit, Stage.FORWARD, device, Reason.OTHER_HOST)
         return
+    if visit.is_owned(device):
+        journey.drop(visit, Stage.FORWARD, device, Reason.STILL_OWNED)
+        return
     if t.packet.ttl <= 1:
         answer(journey, visit, error_about(t, TIME_EXCEEDED, 0, arrived_by=device, was_local=False))
         journey.drop(visit, Stage.TTL, device, Reason.TTL)

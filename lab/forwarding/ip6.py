@@ -113,6 +113,9 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     if t.link_type != "host":
         journey.drop(visit, Stage.FORWARD, device, Reason.OTHER_HOST)
         return
+    if visit.is_owned(device):
+        journey.drop(visit, Stage.FORWARD, device, Reason.STILL_OWNED)
+        return
     if t.packet.ttl <= 1:
         _answer(journey, t, TIME_EXCEEDED, 0, device)
         journey.drop(visit, Stage.TTL, device, Reason.TTL)

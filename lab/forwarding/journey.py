@@ -20,6 +20,7 @@ from lab.forwarding.packet import Address, Arp, Frame, Packet
 from lab.forwarding.results import Decision, Delivered, Dropped, Hop, Purpose, Stage, Step, Trace, Unknown, Verdict
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.world import World
+from lab.state import Vxlan
 
 ANY = IPv4Address("0.0.0.0")
 MOST_TASKS = 20_000
@@ -38,6 +39,10 @@ class Visit:
     came_from: int | None = None
     steps: list[Step] = field(default_factory=list)
     left_by: list[str] = field(default_factory=list)
+
+    def is_owned(self, device: str) -> bool:
+        """Whether what came by a device was made here and has not left: a VXLAN device that is its own remote takes no socket off it."""
+        return self.arrived_by is None and isinstance(self.node.links[device].kind, Vxlan)
 
     def note(
         self,

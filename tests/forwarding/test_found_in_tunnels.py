@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.forwarding import Memory
+from lab.forwarding import Dropped, Memory, Reason
 from lab.state.nft import Match, Meta, Nat, Payload, Verdict
 
 DROP = Verdict("drop")
@@ -157,3 +157,16 @@ def test_whether_the_way_to_the_old_vtep_of_a_mac_that_moved_is_still_kept_is_no
     assert "the VTEP of a learned MAC has moved" in moved("10.1.0.1", "10.2.0.2")
     assert "moved" not in moved("10.3.0.3", "10.2.0.2")  # the same way out
     assert "moved" not in moved("10.1.0.1", "10.2.0.2", mark=1)  # nothing is kept of a marked packet's way
+
+
+@pytest.mark.parametrize(("made_here", "reason"), [(True, Reason.STILL_OWNED), (False, Reason.TTL)])
+def test_what_a_tunnel_brings_back_to_its_sender_is_not_forwarded_by_the_namespace_that_made_it(
+    net: Any, made_here: bool, reason: Reason
+) -> None:
+    """r is its own remote. What came by a cable goes round until it may no longer; what a socket made still bears that (`ip_forward`)."""
+    net.node("a").router("r").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").route("a", "default via 10.1.0.1 dev eth0")
+    net.vxlan("r", "vx", 7, "10.1.0.1").address("r", "vx", "10.9.0.1/24").neighbour("r", "vx", "10.9.0.9", net.mac_of("r", "vx"))
+    net.fdb("r", "vx", net.mac_of("r", "vx"), "10.1.0.1").conf("r", "vx", accept_local=1)
+    verdict = net.trace("r" if made_here else "a", "10.9.0.9").request.verdict
+    assert isinstance(verdict, Dropped)
+    assert verdict.reason == reason
