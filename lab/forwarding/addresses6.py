@@ -1,6 +1,6 @@
 """Which of its own IPv6 addresses a namespace puts into a packet: RFC 6724, as `ipv6_dev_get_saddr` in net/ipv6/addrconf.c has it.
 
-Every address of a state is valid, preferred, permanent and public, so the rules about those never decide.
+Every address of a state is valid, permanent and public, so the rules about those never decide.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def select_address6(node: Node, device: str, towards: IPv6Address) -> IPv6Addres
     near = towards.is_multicast or scope <= _LINK
     best: tuple[tuple[int, ...], IPv6Address] | None = None
     for name, interface in _candidates(node, device if near else None):
-        score = _score(interface, same_device=name == device, towards=towards, scope=scope)
+        preferred = interface.ip not in node.deprecated6.get(name, ())
+        score = _score(interface, preferred=preferred, same_device=name == device, towards=towards, scope=scope)
         if best is None or score > best[0]:
             best = score, interface.ip
     return None if best is None else best[1]
@@ -59,13 +60,14 @@ def _candidates(node: Node, device: str | None) -> Iterator[tuple[str, IPv6Inter
         yield from ((name, interface) for interface in node.addresses6.get(name, ()))
 
 
-def _score(interface: IPv6Interface, *, same_device: bool, towards: IPv6Address, scope: int) -> tuple[int, ...]:
-    """The rules in the kernel's order: same address, scope, outgoing device, label, longest prefix."""
+def _score(interface: IPv6Interface, *, preferred: bool, same_device: bool, towards: IPv6Address, scope: int) -> tuple[int, ...]:
+    """The rules in the kernel's order: same address, scope, preferred, outgoing device, label, longest prefix."""
     own = _scope(interface.ip)
     common = 128 - (int(interface.ip) ^ int(towards)).bit_length()
     return (
         int(interface.ip == towards),
         -own if own >= scope else own - 128,
+        int(preferred or interface.ip.is_loopback),
         int(same_device),
         int(_label(interface.ip) == _label(towards)),
         min(common, interface.network.prefixlen),

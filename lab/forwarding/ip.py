@@ -236,7 +236,7 @@ def send(journey: Journey, task: Send) -> None:
     mtu = _mtu_of(journey, visit, route, packet)
     if TcpFlags.SYN in packet.tcp:
         journey.made = packet = packet._replace(mss=mtu - IP_HEADER - TCP_HEADER)
-    fitted = _fit(packet, sending.df, mtu)
+    fitted = _fit(packet, False if sending.df is None and _locks_mtu(route) else sending.df, mtu)
     if fitted is None:
         text = f"{packet.size} bytes do not fit the MTU {mtu} of the way out, and the socket forbids fragments"
         journey.drop(visit, Stage.MTU, route.exit.device, Reason.TOO_BIG, _link(visit, route.exit.device), text)
@@ -263,6 +263,12 @@ def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) 
     found = route.lookup.route if route.lookup is not None else None
     mtu = journey.world.route_mtu(visit.node, found, route.exit.device, length_to_fit(packet))
     return journey.world.path_mtu(visit.node, packet.destination, found, route.exit, mtu)
+
+
+def _locks_mtu(route: OutputRoute) -> bool:
+    """Whether what is sent by a route lets itself be cut, since no path MTU would be learned (`ip_dont_fragment`)."""
+    found = route.lookup.route if route.lookup is not None else None
+    return found is not None and found.mtu_locked
 
 
 def _fit(packet: Packet, df: bool | None, mtu: int) -> Packet | None:

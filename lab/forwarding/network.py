@@ -189,6 +189,15 @@ class Node:
         return found
 
     @cached_property
+    def deprecated6(self) -> dict[str, frozenset[IPv6Address]]:
+        """Those of the IPv6 addresses of each device that are no longer preferred."""
+        found: dict[str, set[IPv6Address]] = {}
+        for entry in self.namespace.addresses:
+            if entry.deprecated and isinstance(entry.interface, IPv6Interface):
+                found.setdefault(entry.device, set()).add(entry.interface.ip)
+        return {device: frozenset(addresses) for device, addresses in found.items()}
+
+    @cached_property
     def own_addresses6(self) -> frozenset[int]:
         """Every IPv6 address of every device."""
         return frozenset(int(interface.ip) for interfaces in self.addresses6.values() for interface in interfaces)

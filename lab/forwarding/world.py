@@ -92,9 +92,11 @@ class World:
         return used
 
     def learn_path_mtu(self, node: Node, packet: Packet, mtu: int) -> None:
-        """Remember the MTU reported for a packet made here, with the next hops its way has."""
+        """Remember the MTU reported for a packet made here, with the next hops its way has; nothing where its route locks its own."""
         # Whoever reports, and whatever is reported about, this lookup knows no ports (`__build_flow_key` in net/ipv4/route.c).
         answer = self._answer(node, packet._replace(source_port=0, destination_port=0), None)
+        if answer.route is not None and answer.route.mtu_locked:
+            return
         for way in answer.exits:
             self.memory.path_mtu[node.name, int(packet.destination), *_kept_with(answer.route, way)] = mtu
 

@@ -101,7 +101,8 @@ def _stood_in(namespace: Namespace) -> Namespace:
 
 
 def _rate_of(link: Link) -> Impairment | None:
-    return Impairment(rate=link.impairment.rate) if link.impairment is not None and link.impairment.rate else None
+    there = link.impairment
+    return Impairment(rate=there.rate, bucket=there.bucket) if there is not None and there.rate else None
 
 
 def _chains(link: Link, impairment: Impairment) -> tuple[Chain, ...]:

@@ -118,6 +118,14 @@ class BridgePort:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: how many bytes it lets through at once, and how many may wait for it; tc-tbf(8)."""
+
+    burst: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Impairment:
     """What happens by chance, or by slowness, to what a device sends: a queueing discipline at its root, as tc-netem(8)."""
 
@@ -129,6 +137,8 @@ class Impairment:
     """Milliseconds each packet waits."""
     rate: int = 0
     """Kilobits per second that are sent at most; 0 is without limit."""
+    bucket: Bucket | None = None
+    """Of a rate that is all there is, how it is kept, where that is not how a lab does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,8 @@ class AddressEntry:
     """The other end of a point-to-point address, if there is one."""
     no_prefix_route: bool = False
     """`noprefixroute`: the kernel makes no connected route for it."""
+    deprecated: bool = False
+    """`preferred_lft 0`: of IPv6 a source of new conversations only where there is no other (RFC 4862, section 5.5.4)."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 
@@ -261,6 +273,8 @@ class Route:
     tos: int = 0
     onlink: bool = False
     mtu: int | None = None
+    mtu_locked: bool = False
+    """`mtu lock`: no path MTU is learned in its place, and nothing sent by it forbids fragments of itself."""
     advmss: int | None = None
     hops: tuple[NextHop, ...] = ()
     nexthop: int | None = None

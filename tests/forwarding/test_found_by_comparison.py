@@ -373,3 +373,13 @@ def test_whoever_spoke_in_a_conversation_that_was_not_decided_may_know_a_path_mt
     assert row.trace("a", "10.1.0.1", size=1400, df=True, memory=asked.memory).outcome.kind == "unknown"  # the answer, to a
     short = row.trace("a", "10.2.0.2", "udp", size=200)
     assert row.trace("a", "10.2.0.2", size=1400, df=True, memory=short.memory).outcome.kind == "error"
+
+
+def test_by_a_route_that_locks_its_mtu_nothing_forbids_fragments_nor_is_a_narrow_way_learned(row: Any) -> None:
+    """Without the lock a's packets say "do not fragment", and r reports how narrow its link is."""
+    narrow_behind(row).builder["b"].change_link("eth0", mtu=1000)
+    assert row.trace("a", "10.2.0.2", size=1400).outcome.kind == "error"
+    row.builder["a"].routes[:] = [replace(r, mtu=1500, mtu_locked=r.via is not None) for r in row.builder["a"].routes]
+    assert row.trace("a", "10.2.0.2", size=1400).outcome.kind == "reply"
+    known = row.trace("a", "10.2.0.2", size=1400, df=True).memory
+    assert row.trace("a", "10.2.0.2", size=1400, df=True, memory=known).outcome.kind == "error", "again, for nothing was learned"

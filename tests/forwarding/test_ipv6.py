@@ -383,3 +383,19 @@ def test_the_source_is_chosen_by_rfc_6724(target: str, own: Sequence[str], chose
     peer = six.namespace("b", [Link("eth0", Veth("a", "eth0"))], {"eth0": ("fe80::b/64",)})
     found = trace(complete(State({"a": lonely, "b": peer})), Flow("a", IPv6Address(target)))
     assert str(found.request.packet.source) == chosen  # type: ignore[union-attr]
+
+
+def test_a_deprecated_address_is_a_source_only_where_there_is_no_other() -> None:
+    """Rule 3 comes before the longest prefix, and behind the scope."""
+    own = {"eth0": ("fe80::1/64", "2001:db8:1::2/64", "2001:db8:2::2/64")}
+    lonely = six.namespace("a", [Link("eth0", Veth("b", "eth0"))], own, [six.route("::/0", "fe80::b", "eth0")])
+    peer = six.namespace("b", [Link("eth0", Veth("a", "eth0"))], {"eth0": ("fe80::b/64",)})
+
+    def chosen(*deprecated: str) -> str:
+        addresses = tuple(replace(entry, deprecated=str(entry.interface.ip) in deprecated) for entry in lonely.addresses)
+        found = trace(complete(State({"a": replace(lonely, addresses=addresses), "b": peer})), Flow("a", IPv6Address("2001:db8:1::9")))
+        return str(found.request.packet.source)  # type: ignore[union-attr]
+
+    assert chosen() == "2001:db8:1::2"
+    assert chosen("2001:db8:1::2") == "2001:db8:2::2"
+    assert chosen("2001:db8:1::2", "2001:db8:2::2") == "2001:db8:1::2"

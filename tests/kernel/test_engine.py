@@ -295,6 +295,26 @@ def test_the_oracle_answers_for_arriving_and_for_own_packets(sandbox: Sandbox) -
         assert engine.route_get("pod1", RouteQuery(IPv4Address("10.42.1.5"))).route.type == "local"  # type: ignore[union-attr]
 
 
+@EVERYONE
+def test_a_deprecated_address_and_a_locked_mtu_are_kept(sandbox: Sandbox) -> None:
+    ends = [Link("eth0", Veth(there, "eth0")) for there in ("b", "a")]
+    subnets = [AddressEntry("eth0", IPv6Interface(f"2001:db8:{n}::2/64"), deprecated=n == 1) for n in (1, 2)]
+    gateway, far = IPv6Address("2001:db8:1::1"), IPv6Address("2001:db8:1:0:8000::9")
+    routes = (
+        Route(IPv6Network(f"{far}/128"), via=gateway, device="eth0", metric=1024, mtu=1400, mtu_locked=True),
+        Route(IPv4Network("203.0.113.0/24"), device="eth0", scope="link", mtu=1000, mtu_locked=True, advmss=900),
+        Route(IPv4Network("198.51.100.0/24"), device="eth0", scope="link", mtu=1000),
+    )
+    a = Namespace("a", links=(LO, ends[0]), addresses=tuple(subnets), routes=routes)
+    state = complete(State({"a": a, "b": Namespace("b", links=(LO, ends[1]))}))
+    with Engine(sandbox) as engine:
+        engine.apply(state)
+        assert as_stated(engine.read_back(), state) == state
+        engine.refresh()
+        assert engine.apply(state).is_empty
+        assert engine.route_get("a", RouteQuery(far)).source == IPv6Address("2001:db8:2::2"), "as the model has it"
+
+
 def test_the_oracle_knows_a_path_mtu_until_it_is_flushed(sandbox: Sandbox) -> None:
     state = two_nodes()
     small = tuple(replace(link, mtu=1200) if link.name == "cali1" else link for link in state["n2"].links)

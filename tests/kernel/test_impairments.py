@@ -16,7 +16,7 @@ from lab.kernel.netlink.qdiscs import TCMSG, read_qdisc, replace_qdisc
 from lab.kernel.netlink.wire import HEADER
 from lab.kernel.recognition import as_stated
 from lab.kernel.sandbox import Sandbox
-from lab.state import LO, AddressEntry, Impairment, Link, Namespace, State, Veth, commands_of, complete, difference
+from lab.state import LO, AddressEntry, Bucket, Impairment, Link, Namespace, State, Veth, commands_of, complete, difference
 
 NETEM = bytes.fromhex(
     "00000000 01000000 00000000 ffffffff 00000000"  # tcmsg of lo
@@ -61,6 +61,10 @@ class TestWithoutAKernel:
         assert b"tbf\0" in body
         assert read_qdisc(body) == (7, Impairment(rate=30_000_000))
 
+    def test_a_token_bucket_that_is_not_the_labs_own_is_told(self) -> None:
+        read = read_qdisc(replace_qdisc(7, Impairment(rate=1000, bucket=Bucket(32768, 20000)))[HEADER.size :])
+        assert read == (7, Impairment(rate=1000, bucket=Bucket(32768, 20000)))
+
     def test_where_there_is_netem_nothing_stands_in_for_it(self) -> None:
         state = two(Impairment(loss=1000, delay=5))
         assert realised(state, netem=True) is state
@@ -80,6 +84,8 @@ class TestWithoutAKernel:
         assert lossy == "tc qdisc replace dev eth0 root netem delay 20ms loss 12.5%"
         (slow,) = queueing(Impairment(loss=1250), Impairment(rate=64))
         assert slow == "tc qdisc replace dev eth0 root tbf rate 64kbit burst 16kb latency 1000ms"
+        (small,) = queueing(Impairment(rate=64), Impairment(rate=64, bucket=Bucket(4096, 9000)))
+        assert small == "tc qdisc replace dev eth0 root tbf rate 64kbit burst 4096 limit 9000"
         (healed,) = queueing(Impairment(rate=64), None)
         assert healed == "tc qdisc del dev eth0 root"
 
@@ -89,7 +95,8 @@ class TestWithoutAKernel:
 class TestOnTheKernel:
     def test_it_holds_them_one_after_the_other(self, sandbox: Sandbox) -> None:
         with Engine(sandbox) as engine:
-            for impairment in (Impairment(loss=5000), Impairment(loss=1, corruption=9999, rate=800), Impairment(rate=64), None):
+            by_hand = Impairment(rate=1000, bucket=Bucket(32768, 20000))
+            for impairment in (Impairment(loss=5000), by_hand, Impairment(loss=1, corruption=9999, rate=800), Impairment(rate=64), None):
                 target = two(impairment)
                 engine.apply(target)
                 assert as_stated(engine.read_back(), target) == target

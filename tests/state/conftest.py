@@ -188,6 +188,7 @@ def _address(device: str, item: dict[str, Any]) -> AddressEntry:
         ip_address(item["broadcast"]) if "broadcast" in item else None,
         ip_interface(f"{item['address']}/{length}") if "address" in item else None,
         item.get("noprefixroute", False),
+        item.get("deprecated", False),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from random import Random
+from subprocess import CompletedProcess
 
 import pytest
 from hypothesis import given, note
@@ -17,8 +18,10 @@ from lab.state import (
     AddressEntry,
     Bridge,
     BridgePort,
+    Bucket,
     Command,
     FdbEntry,
+    Impairment,
     Link,
     Macvlan,
     Namespace,
@@ -351,6 +354,26 @@ def test_rules_come_where_they_stand_in_one_transaction(kernel_state: KernelStat
     assert "flush" not in str(change[0].standard_input)
     read = kernel_state(shell((*commands_of(before), *change)), after)
     assert_no_difference(read, after)
+
+
+@pytest.mark.kernel
+def test_a_deprecated_address_a_locked_mtu_and_a_bucket_are_typed(in_namespace: Callable[..., CompletedProcess[str]]) -> None:
+    """ip(8) tells of a lock in words only, and tc(8) is asked for what it made."""
+    bucket = Impairment(rate=1000, bucket=Bucket(32768, 20000))
+    ends = Link("v0", Veth("n", "v1"), impairment=bucket), Link("v1", Veth("n", "v0"))
+    addresses = tuple(AddressEntry("v0", ip_interface(f"fd00:{number}::1/64"), deprecated=number == 1) for number in (1, 2))
+    locked = Route(ip_network("10.9.0.0/16"), device="v0", scope="link", mtu=1000, mtu_locked=True)
+    bare = Namespace("n", links=(LO, replace(ends[0], impairment=None), ends[1]))
+    before = complete(State({"n": replace(bare, addresses=tuple(replace(entry, deprecated=False) for entry in addresses))}))
+    after = complete(State({"n": replace(bare, links=(LO, *ends), addresses=addresses, routes=(locked,))}))
+    script = shell((*commands_of(before), *commands_of(difference(before, after))))
+    shown = "ip -n n route; ip -n n -6 address show deprecated; tc -n n qdisc show dev v0"
+    done = in_namespace(f"mount -t tmpfs tmpfs /run\nmkdir /run/netns\n{script}\n{shown}")
+    assert done.returncode == 0, done.stderr
+    assert "10.9.0.0/16 dev v0 scope link mtu lock 1000" in done.stdout
+    assert "inet6 fd00:1::1/64" in done.stdout
+    assert "fd00:2::1" not in done.stdout
+    assert "rate 1Mbit burst 32Kb limit 20000b" in done.stdout
 
 
 def test_equal_states_need_no_commands() -> None:

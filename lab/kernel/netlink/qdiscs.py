@@ -10,8 +10,8 @@ from typing import Final
 
 from lab.kernel.netlink.attributes import Attributes, number, read_attributes, string
 from lab.kernel.netlink.wire import AF_UNSPEC, NLA_F_NESTED, REMOVE, REPLACE, attribute, message, text, u32
-from lab.state import Impairment
-from lab.state.commands.links import TBF_BURST, netem_limit, tbf_limit
+from lab.state import Bucket, Impairment
+from lab.state.commands.links import TBF_BURST, is_rate_alone, netem_limit, tbf_limit
 
 RTM_NEWQDISC: Final = 36
 RTM_DELQDISC: Final = 37
@@ -42,6 +42,9 @@ _ETHERNET: Final = 1
 """TC_LINKLAYER_ETHERNET: the kernel works out how long a packet takes, and wants no table of it (qdisc_get_rtab)."""
 _TICKS_A_MS: Final = 15_625
 """Ticks of 64 ns (PSCHED_SHIFT in include/net/pkt_sched.h)."""
+_NS_A_TICK: Final = 64
+_ROUNDED: Final = 2 * _NS_A_TICK
+"""By how many nanoseconds the time in which a bucket is filled may be off: kernel and tc(8) say it in whole ticks."""
 _CERTAIN: Final = 0xFFFF_FFFF
 _WHOLE: Final = 10_000
 _BYTES_A_KBIT: Final = 125
@@ -52,8 +55,9 @@ DUMP_QDISCS: Final = TCMSG.pack(AF_UNSPEC, 0, 0, 0, 0)
 
 def replace_qdisc(index: int, impairment: Impairment) -> bytes:
     """Put the queueing discipline of an impairment at the root of a device, in the place of what is there."""
-    if impairment == Impairment(rate=impairment.rate):
-        kind, options = "tbf", _token_bucket(impairment.rate)
+    if is_rate_alone(impairment):
+        bucket = impairment.bucket or Bucket(TBF_BURST, tbf_limit(impairment.rate))
+        kind, options = "tbf", _token_bucket(impairment.rate, bucket)
     else:
         kind, options = "netem", _netem(impairment)
     return message(RTM_NEWQDISC, REPLACE, TCMSG.pack(AF_UNSPEC, index, 0, TC_H_ROOT, 0) + text(TCA_KIND, kind) + options)
@@ -64,10 +68,15 @@ def delete_qdisc(index: int) -> bytes:
     return message(RTM_DELQDISC, REMOVE, TCMSG.pack(AF_UNSPEC, index, 0, TC_H_ROOT, 0))
 
 
-def _token_bucket(rate: int) -> bytes:
+def _token_bucket(rate: int, bucket: Bucket) -> bytes:
     spec = _RATESPEC.pack(0, _ETHERNET, 0, 0, 0, rate * _BYTES_A_KBIT)
-    parameters = attribute(TCA_TBF_PARMS, _TBF.pack(spec, bytes(12), tbf_limit(rate), 0, 0))
-    return attribute(TCA_OPTIONS | NLA_F_NESTED, parameters + u32(TCA_TBF_BURST, TBF_BURST))
+    parameters = attribute(TCA_TBF_PARMS, _TBF.pack(spec, bytes(12), bucket.limit, _time_to_fill(bucket, rate), 0))
+    return attribute(TCA_OPTIONS | NLA_F_NESTED, parameters + u32(TCA_TBF_BURST, bucket.burst))
+
+
+def _time_to_fill(bucket: Bucket, rate: int) -> int:
+    """Return in how many ticks a bucket is filled; the kernel works it out of the bytes by itself, and tells no bytes."""
+    return round(bucket.burst * 10**9 / (rate * _BYTES_A_KBIT) / _NS_A_TICK)
 
 
 def _netem(impairment: Impairment) -> bytes:
@@ -94,8 +103,12 @@ def read_qdisc(body: bytes) -> tuple[int, Impairment] | None:
 
 
 def _read_token_bucket(options: Attributes) -> Impairment:
-    spec, *_ = _TBF.unpack_from(options[TCA_TBF_PARMS])
-    return Impairment(rate=_RATESPEC.unpack(spec)[-1] // _BYTES_A_KBIT)
+    spec, _, limit, buffer, _ = _TBF.unpack_from(options[TCA_TBF_PARMS])
+    bytes_a_second = _RATESPEC.unpack(spec)[-1]
+    rate = bytes_a_second // _BYTES_A_KBIT
+    burst = round(buffer * _NS_A_TICK * bytes_a_second / 10**9)
+    as_a_lab_does = limit == tbf_limit(rate) and abs(burst - TBF_BURST) <= _ROUNDED * bytes_a_second // 10**9 + 1
+    return Impairment(rate=rate, bucket=None if as_a_lab_does else Bucket(burst, limit))
 
 
 def _read_netem(options: bytes) -> Impairment:

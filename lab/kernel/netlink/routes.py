@@ -46,6 +46,7 @@ RTA_SPORT: Final = 28
 RTA_DPORT: Final = 29
 RTA_NH_ID: Final = 30
 
+RTAX_LOCK: Final = 1
 RTAX_MTU: Final = 2
 RTAX_ADVMSS: Final = 8
 
@@ -116,6 +117,7 @@ def _body(route: Route, indexes: Indexes) -> bytes:
         body += address(RTA_PREFSRC, route.source)
     if route.mtu is not None or route.advmss is not None:
         metrics = b"" if route.mtu is None else u32(RTAX_MTU, route.mtu)
+        metrics += u32(RTAX_LOCK, 1 << RTAX_MTU) if route.mtu_locked else b""
         body += attribute(RTA_METRICS, metrics if route.advmss is None else metrics + u32(RTAX_ADVMSS, route.advmss))
     if route.nexthop is not None:
         body += u32(RTA_NH_ID, route.nexthop)

@@ -48,6 +48,7 @@ def read_address(body: bytes, names: Names) -> AddressEntry | None:
         broadcast=None if broadcast is None else ip_address(broadcast),
         peer=None if far == local else _interface(far, length),
         no_prefix_route=bool(flags & na.IFA_F_NOPREFIXROUTE),
+        deprecated=bool(flags & na.IFA_F_DEPRECATED),
     )
 
 
@@ -81,6 +82,7 @@ def read_route(body: bytes, names: Names) -> Route | None:
         tos=tos,
         onlink=bool(flags & nr.RTNH_F_ONLINK),
         mtu=number(metrics[nr.RTAX_MTU]) if nr.RTAX_MTU in metrics else None,
+        mtu_locked=bool(number(metrics.get(nr.RTAX_LOCK, b"")) & 1 << nr.RTAX_MTU),
         advmss=number(metrics[nr.RTAX_ADVMSS]) if nr.RTAX_ADVMSS in metrics else None,
         hops=_hops(attributes.get(nr.RTA_MULTIPATH, b""), names),
         nexthop=nexthop,

@@ -146,6 +146,11 @@ QUEUE_MS = 1000
 """How long a packet may wait for its turn where a rate is all that may be sent; one that would wait longer is lost."""
 
 
+def is_rate_alone(impairment: Impairment) -> bool:
+    """Whether a token bucket does all of it."""
+    return impairment == Impairment(rate=impairment.rate, bucket=impairment.bucket)
+
+
 def tbf_limit(rate: int) -> int:
     """Return how many bytes may wait for a token bucket of a rate in kilobits per second, as tc(8) works it out of a latency."""
     return rate * QUEUE_MS // 8 + TBF_BURST
@@ -160,7 +165,9 @@ def netem_limit(impairment: Impairment) -> int:
 
 def queueing_text(impairment: Impairment) -> str:
     """Return the queueing discipline of an impairment as tc(8) has it: a token bucket for a rate alone, netem for the rest."""
-    if impairment == Impairment(rate=impairment.rate):
+    if impairment.bucket is not None:
+        return f"tbf rate {impairment.rate}kbit burst {impairment.bucket.burst} limit {impairment.bucket.limit}"
+    if is_rate_alone(impairment):
         return f"tbf rate {impairment.rate}kbit burst {TBF_BURST // 1024}kb latency {QUEUE_MS}ms"
     words = ["netem"]
     words += [f"limit {netem_limit(impairment)}"] if impairment.rate else []
@@ -226,6 +233,7 @@ def add_address(namespace: str, entry: AddressEntry) -> Command:
     words += [f"scope {entry.scope}"] if entry.scope != _default_scope(entry) else []
     words += ["nodad"] if entry.interface.version == 6 else []
     words += ["noprefixroute"] if entry.no_prefix_route else []
+    words += ["preferred_lft 0"] if entry.deprecated else []
     return command(namespace, " ".join(words), entry.provenance)
 
 

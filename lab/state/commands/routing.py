@@ -55,7 +55,7 @@ def route_text(route: Route) -> str:
     words += [f"scope {route.scope}"] if route.destination.version == 4 and route.scope != _default_scope(route) else []
     words += [f"src {route.source}"] if route.source is not None else []
     words += [f"metric {route.metric}"] if route.metric else []
-    words += [f"mtu {route.mtu}"] if route.mtu is not None else []
+    words += [f"mtu {'lock ' if route.mtu_locked else ''}{route.mtu}"] if route.mtu is not None else []
     words += [f"advmss {route.advmss}"] if route.advmss is not None else []
     words += [f"nhid {route.nexthop}"] if route.nexthop is not None else []
     words += [hop for one in route.hops for hop in _hop(one)]

@@ -126,7 +126,7 @@ def _remove(namespace: NamespaceBuilder, gone: AddressEntry) -> None:
 def _read_address(reader: Reader, namespace: NamespaceBuilder) -> AddressEntry:
     reader.skip("local")
     interface = reader.interface()
-    device, scope, broadcast, peer, no_route = None, None, None, None, False
+    device, scope, broadcast, peer, no_route, deprecated = None, None, None, None, False, False
     while reader.peek() is not None:
         match reader.take("an option of the address"):
             case "dev":
@@ -141,7 +141,9 @@ def _read_address(reader: Reader, namespace: NamespaceBuilder) -> AddressEntry:
                 no_route = True
             case "nodad" | "home" | "mngtmpaddr" | "optimistic" if interface.version == 6:
                 pass
-            case "label" | "valid_lft" | "preferred_lft" | "proto":
+            case "preferred_lft":
+                deprecated = reader.take("how long it is preferred, in seconds") in ("0", "0sec")
+            case "label" | "valid_lft" | "proto":
                 reader.take("a value")
             case _:
                 reader.unknown(("dev", "scope", "broadcast", "peer", "noprefixroute"), "an option of an address (dev, scope, ...)")
@@ -152,7 +154,7 @@ def _read_address(reader: Reader, namespace: NamespaceBuilder) -> AddressEntry:
         reader.refuse("Broadcast can be set only for IPv4 addresses")
     if interface.version == 6:
         scope = own  # the kernel tells it from the address (ipv6_addr_scope)
-    return AddressEntry(device, interface, scope or own, broadcast, peer, no_route)
+    return AddressEntry(device, interface, scope or own, broadcast, peer, no_route, deprecated)
 
 
 def _scope(text: str) -> Scope:

@@ -58,6 +58,7 @@ class _Said:
     tos: int = 0
     onlink: bool = False
     mtu: int | None = None
+    mtu_locked: bool = False
     advmss: int | None = None
     hops: list[NextHop] = field(default_factory=list)
     nexthop: int | None = None
@@ -130,7 +131,7 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
             case "onlink":
                 said.onlink = True
             case "mtu":
-                reader.skip("lock")
+                said.mtu_locked = reader.skip("lock")
                 said.mtu = reader.number("an MTU", 65535)
             case "advmss":
                 said.advmss = reader.number("a segment size", 65535)
@@ -216,6 +217,7 @@ def _route(reader: Reader, said: _Said) -> Route:
         tos=said.tos,
         onlink=said.onlink if single is None else single.onlink,
         mtu=said.mtu,
+        mtu_locked=said.mtu_locked,
         advmss=said.advmss,
         hops=() if single is not None else tuple(said.hops),
         nexthop=said.nexthop,
