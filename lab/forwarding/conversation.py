@@ -110,7 +110,7 @@ def _converse(network: Network, flow: Flow, memory: Memory, chooser: Chooser) ->
         traces.append(traced)
         waiting.extend(answers)
         waiting.extend(react(progress, sending, traced))
-        waiting.extendleft(acknowledgement(progress, sending, traced))
+        waiting.extendleft(acknowledgement(progress, sending, traced, known))
         if sending.purpose == "data" and not sending.probe:
             progress.asked = sending
         if known is not None and isinstance(traced.verdict, Dropped):

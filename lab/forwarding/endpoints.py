@@ -66,6 +66,8 @@ class Progress:
     """What is known to be missing since its last segment was acknowledged."""
     several: bool = False
     """The question was several segments from the start."""
+    before_answer: Memory | None = None
+    """What the network knew of its ways before an answer that was lost."""
     acknowledged: bool = False
     """The server's kernel has acknowledged the question on its own."""
     server_gone: bool = False
@@ -311,6 +313,9 @@ def _end_at_server(progress: Progress, namespace: str, packet: Packet) -> None:
     if server is None or namespace != server.namespace or mine != (server.address, server.port, server.remote, server.remote_port):
         return
     progress.server_gone = True
+    if progress.before_answer is not None:
+        # The reset for the acknowledgement was there before the program answered, so the answer set nothing off.
+        progress.world.memory.path_mtu = dict(progress.before_answer.path_mtu)
     progress.lost = None if progress.asked is None else (progress.asked, None)
 
 
@@ -340,14 +345,15 @@ def _tcp_answer(progress: Progress, namespace: str, by: Listener | Program, pack
     return [Sending(namespace, progress.answer, "answer", df=None)]
 
 
-def acknowledgement(progress: Progress, sending: Sending, traced: Trace) -> list[Sending]:
+def acknowledgement(progress: Progress, sending: Sending, traced: Trace, known: Memory | None) -> list[Sending]:
     """The server's kernel has acknowledged the question at once, before the program answered (`tcp_in_quickack_mode`).
 
     Where the answer gets through, this says nothing more; where it is lost, so short a segment may still arrive, perhaps at a stranger's.
+    `known` is what the network knew before the answer was sent.
     """
     if sending.purpose != "answer" or progress.acknowledged or not isinstance(traced.verdict, Dropped):
         return []
-    progress.acknowledged = True
+    progress.acknowledged, progress.before_answer = True, known
     packet = sending.packet
     bare = packet._replace(size=packet.header + TCP_HEADER + DATA_OPTIONS, tcp=TcpFlags.ACK, train=False)
     return [replace(sending, packet=bare, purpose="acknowledgement")]

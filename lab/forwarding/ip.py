@@ -181,6 +181,7 @@ def leave(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, ar
             answer(journey, visit, error_about(t, UNREACHABLE, FRAGMENTATION_NEEDED, arrived_by=arrived_by, was_local=False, mtu=mtu))
             text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and DF is set"
             journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, _link(visit, way.device), text)
+            journey.world.leave_rest_open(t.packet)
             return
         demand_good_check_sum(t)
         before = t.packet

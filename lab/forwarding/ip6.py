@@ -158,6 +158,7 @@ def leave6(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int, *, a
             why = "nobody cuts a tunnel packet of IPv6" if t.packet.tunnel is not None else why
             text = f"{t.packet.length} bytes do not fit the MTU {mtu} of {way.device}, and {why}"
             journey.drop(visit, Stage.FRAGMENTATION, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)
+            journey.world.leave_rest_open(t.packet)
             return
         before = t.packet
         t.packet = before._replace(fragment=min(mtu, before.length))

@@ -67,6 +67,13 @@ class World:
         if self.memory.undecided:
             raise Undecided(f"neighbour {address} may be known from an earlier conversation that was not decided")
 
+    def leave_rest_open(self, packet: Packet) -> None:
+        """Remember that of a tunnel packet too long for its way later, shorter pieces of what it bears go on, which nobody follows."""
+        inner = packet.tunnel.frame.payload if packet.tunnel is not None else None
+        if isinstance(inner, Packet) and inner.fragment is not None:
+            for address in (inner.source, inner.destination):
+                self.memory.undecided[int(address)] = max(inner.size, self.memory.undecided.get(int(address), 0))
+
     def route_mtu(self, node: Node, route: Route | None, device: str, size: int) -> int:
         """Return the MTU of a route: its own attribute, else that of its device (`ip_dst_mtu_maybe_forward`).
 

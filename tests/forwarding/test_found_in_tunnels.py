@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lab.forwarding import Dropped, Memory, Reason
+from lab.state import Vxlan
 from lab.state.nft import Match, Meta, Nat, Payload, Verdict
 
 DROP = Verdict("drop")
@@ -170,3 +171,12 @@ def test_what_a_tunnel_brings_back_to_its_sender_is_not_forwarded_by_the_namespa
     verdict = net.trace("r" if made_here else "a", "10.9.0.9").request.verdict
     assert isinstance(verdict, Dropped)
     assert verdict.reason == reason
+
+
+@pytest.mark.parametrize(("size", "outcome"), [(1600, "unknown"), (1400, "error")])
+def test_nobody_knows_what_the_later_pieces_set_off_of_what_is_too_long_for_a_tunnel(net: Any, size: int, outcome: str) -> None:
+    """a's outer packets may not be cut: the first piece of a long ping is lost, and the last, which is short, may have r learn of a."""
+    net.node("a").router("r").node("b").wire("a:eth0 10.1.0.2/24", "r:left 10.1.0.1/24").wire("r:right 10.2.0.1/24", "b:eth0 10.2.0.2/24")
+    tunnel(net, mtu=1500).builder["a"].change_link("vx", kind=Vxlan(7, 4789, IPv4Address("10.1.0.2"), learning=False, df=True))
+    known = net.conf("a", "eth0", arp_ignore=8).trace("a", "10.9.0.2", size=size).memory
+    assert net.trace("r", "10.1.0.2", memory=Memory(undecided=known.undecided)).outcome.kind == outcome

@@ -98,8 +98,8 @@ def _namespace(one: Namespace) -> Namespace:
 
 
 def _is_possible(route: Route, one: Namespace) -> bool:
-    """Whether the kernel takes a route outside of main: its gateway must be on the link of its device (`ip6_route_check_nh_onlink`)."""
-    if route.table == Table.MAIN or route.via is None:
+    """Whether the kernel takes a route that says onlink: its gateway must not be on another link (`ip6_route_check_nh_onlink`)."""
+    if route.via is None or (route.table == Table.MAIN and not route.onlink):
         return True
     holding = [entry for entry in one.addresses if route.via in entry.interface.network]
     nearest = max(holding, key=lambda entry: entry.interface.network.prefixlen, default=None)
