@@ -86,7 +86,7 @@ def _cluster(world: World, name: str, spec: Cluster) -> ClusterFacts:
             default_gateway=v4(gateway) if gateway else None,
             pod_cidr=pod_cidrs[node],
             blocks=tuple(map(v4_network, addresses.blocks.get(node, ()))),
-            tunnel=addresses.tunnels.get(node),
+            tunnel=v4(addresses.tunnels[node]) if node in addresses.tunnels else None,
             pods=tuple(pods),
             sysctls={**sysctl_paths(spec.sysctls), **sysctl_paths(written.sysctls)},
             written=written,
@@ -94,6 +94,7 @@ def _cluster(world: World, name: str, spec: Cluster) -> ClusterFacts:
             address6=None if spec.pod_cidr6 is None else address6_on(world.topology, on, written.address, written.ipv6),
             blocks6=tuple(map(v6_network, addresses6.blocks.get(node, ()))),
             pod_cidr6=pod_cidrs6.get(node),
+            tunnel6=v6(addresses6.tunnels[node]) if node in addresses6.tunnels else None,
         )
 
     return ClusterFacts(
@@ -118,7 +119,7 @@ def _cluster(world: World, name: str, spec: Cluster) -> ClusterFacts:
 @dataclass(frozen=True, slots=True)
 class _Addresses:
     blocks: Mapping[str, tuple[Network, ...]]
-    tunnels: Mapping[str, IPv4Address]
+    tunnels: Mapping[str, Address]
     pods: Mapping[str, Address]
 
 
@@ -126,21 +127,17 @@ _NONE: Final = _Addresses({}, {}, {})
 
 
 def _assign(world: World, cluster: str, spec: Cluster, pool: Network, dns_node: str, dns_pods: Sequence[str]) -> _Addresses:
-    """Hand out addresses: first every tunnel its own, then to pods that ask for one, then to the DNS pod and to all others in order.
-
-    The IPv6 pool has no tunnels: it is not encapsulated.
-    """
+    """Hand out addresses: first every tunnel its own, then to pods that ask for one, then to the DNS pod and to all others in order."""
     four = pool.version == 4
     fixed = {node: blocks for node, values in spec.nodes.items() if (blocks := values.blocks if four else values.blocks6)}
     ipam = Ipam(pool, spec.cni.block_size if four else spec.cni.block_size6, fixed, strict=spec.cni.strict_affinity)
-    tunnels: dict[str, IPv4Address] = {}
+    tunnels: dict[str, Address] = {}
     pods: dict[str, Address] = {}
     wanted = [(node, pod, p.address if four else p.address6) for node, n in spec.nodes.items() for pod, p in n.pods.items()]
     at: tuple[str, ...] = ("clusters", cluster, "pod_cidr" if four else "pod_cidr6")
     try:
-        if four and spec.cni.mode != "none":
-            for node in spec.nodes:
-                tunnels[node] = v4(ipam.assign(node))
+        if (spec.cni.mode if four else spec.cni.mode6) != "none":
+            tunnels |= {node: ipam.assign(node) for node in spec.nodes}
         for node, pod, asked in wanted:
             if asked is not None:
                 at = ("clusters", cluster, "nodes", node, "pods", pod, "address" if four else "address6")

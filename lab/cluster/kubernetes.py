@@ -34,6 +34,8 @@ API_PORT: Final = 6443
 GATEWAY_LABEL: Final = "submariner.io/gateway"
 TUNNEL_ANNOTATION: Final = "projectcalico.org/IPv4VXLANTunnelAddr"
 """The address of a node's vxlan.calico (Calico node/pkg/allocateip)."""
+TUNNEL6_ANNOTATION: Final = "projectcalico.org/IPv6VXLANTunnelAddr"
+"""The same of vxlan-v6.calico."""
 VXLAN_MODES: Final[dict[str, VxlanMode]] = {"vxlan": "Always", "vxlan-cross-subnet": "CrossSubnet", "none": "Never"}
 LIGHTHOUSE: Final = "submariner-lighthouse-coredns"
 DNS_PORTS: Final = (ServicePort(53, 53, "udp", "dns"), ServicePort(53, 53, "tcp", "dns-tcp"))
@@ -78,7 +80,8 @@ def join(api: ApiServer, cluster: ClusterFacts, node: NodeFacts) -> None:
     """Write what changes when a node joins: the node, its blocks, its pods, and the endpoints of services."""
     first = not api.list(Node)
     labels = {"kubernetes.io/hostname": node.name} | ({GATEWAY_LABEL: "true"} if node.gateway else {})
-    annotations = {TUNNEL_ANNOTATION: str(node.tunnel)} if node.tunnel else {}
+    tunnels = {TUNNEL_ANNOTATION: node.tunnel, TUNNEL6_ANNOTATION: node.tunnel6}
+    annotations = {name: str(address) for name, address in tunnels.items() if address is not None}
     version = cluster.spec.kubernetes
     api.create(
         Node(
@@ -119,10 +122,17 @@ def _default_pool(cluster: ClusterFacts) -> IPPool:
 
 
 def _ipv6_pool(cluster: ClusterFacts, cidr: IPv6Network) -> IPPool:
-    """Return the second pool of a dual-stack cluster, as calico-node makes it (node/pkg/lifecycle/startup): without encapsulation."""
+    """Return the second pool of a dual-stack cluster, as calico-node makes it (node/pkg/lifecycle/startup)."""
     cni = cluster.spec.cni
     why = Provenance("calico", f"IPv6 pool of {cluster.name}", because=(cluster.pod_cidr6_written,))
-    return IPPool(IPV6_POOL, cidr, nat_outgoing=cni.nat_outgoing6, block_size=cni.block_size6, provenance=why)
+    return IPPool(
+        IPV6_POOL,
+        cidr,
+        nat_outgoing=cni.nat_outgoing6,
+        vxlan_mode=VXLAN_MODES[cni.mode6],
+        block_size=cni.block_size6,
+        provenance=why,
+    )
 
 
 def _install_flannel(api: ApiServer, cluster: ClusterFacts) -> None:
@@ -145,7 +155,8 @@ def _install_calico(api: ApiServer, cluster: ClusterFacts) -> None:
     operator = cluster.spec.distribution == "rke2"
     api.create(DaemonSet("calico-node", "calico-system" if operator else "kube-system", {"k8s-app": "calico-node"}, provenance=why))
     if not operator:
-        routed = not cluster.vxlan or cluster.pod_cidr6 is not None  # the IPv6 pool's blocks are announced by BGP
+        # Blocks of a pool without encapsulation are announced by BGP.
+        routed = not cluster.vxlan or (cluster.pod_cidr6 is not None and not cluster.vxlan6)
         api.create(ConfigMap("calico-config", "kube-system", {"calico_backend": "bird" if routed else "vxlan"}, provenance=why))
 
 

@@ -22,12 +22,12 @@ def local_mac(namespace: str, device: str) -> str:
     return _mac(0x02, f"{namespace}/{device}")
 
 
-def vtep_mac(node: str) -> str:
+def vtep_mac(node: str, version: int = 4) -> str:
     """Return the MAC address of a node's vxlan.calico: 0x66 and the first five bytes of SHA-1 of the node's name.
 
-    Source: Calico felix/calc/vxlan_resolver.go.
+    That of vxlan-v6.calico is of the name with ``-v6`` behind it. Source: Calico felix/calc/vxlan_resolver.go.
     """
-    return _mac(0x66, node)
+    return _mac(0x66, node if version == 4 else f"{node}-v6")
 
 
 def link_local(mac: str) -> IPv6Interface:

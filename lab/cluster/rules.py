@@ -92,9 +92,9 @@ def not_source(where: Address | Network | SetRef) -> Match:
     return Match(Payload(_family(where), "saddr"), _where(where), "!=")
 
 
-def destination(where: Address | Network | SetRef) -> Match:
-    """The packet's destination is this address, or in this network or set."""
-    return Match(Payload(_family(where), "daddr"), _where(where))
+def destination(where: Address | Network | SetRef, family: IpTable = "ip") -> Match:
+    """The packet's destination is this address, or in this network, or in this set of addresses of a family."""
+    return Match(Payload(_family(where, family), "daddr"), _where(where))
 
 
 def not_destination(where: Address | Network | SetRef, family: IpTable = "ip") -> Match:

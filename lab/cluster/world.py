@@ -54,7 +54,10 @@ class PodFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """A node. `tunnel` is the address of its vxlan.calico, the first of its first block; None without VXLAN."""
+    """A node. `tunnel` is the address of its vxlan.calico, the first of its first block; None without VXLAN.
+
+    `tunnel6` is that of its vxlan-v6.calico.
+    """
 
     name: str
     cluster: str
@@ -82,6 +85,7 @@ class NodeFacts:
     blocks6: tuple[IPv6Network, ...] = ()
     pod_cidr6: IPv6Network | None = None
     """The IPv6 one of node.spec.podCIDRs, which Calico does not use either."""
+    tunnel6: IPv6Address | None = None
 
     @property
     def address(self) -> IPv4Address:
@@ -135,6 +139,11 @@ class ClusterFacts:
     def vxlan(self) -> bool:
         """Whether its nodes have a vxlan.calico."""
         return self.calico and self.spec.cni.mode != "none"
+
+    @property
+    def vxlan6(self) -> bool:
+        """Whether its nodes have a vxlan-v6.calico."""
+        return self.calico and self.pod_cidr6 is not None and self.spec.cni.mode6 != "none"
 
     @property
     def calico(self) -> bool:

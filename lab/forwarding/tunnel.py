@@ -165,7 +165,7 @@ def _send(journey: Journey, visit: Visit, link: Link, kind: Vxlan, outer: Packet
     node, world = visit.node, journey.world
     via = entry.via if entry is not None else None
     way = _way_of(world, node, link, outer, via)
-    if way.errno is not None or way.exit is None or way.lookup is None:
+    if way.errno is not None or way.exit is None:
         journey.drop(
             visit,
             Stage.ENCAPSULATION,
@@ -188,8 +188,9 @@ def _send(journey: Journey, visit: Visit, link: Link, kind: Vxlan, outer: Packet
     visit.note(Stage.ENCAPSULATION, Encapsulation(link, outer.tunnel.frame, outer, entry, copies), link.name, None, outer)  # type: ignore[union-attr]
     visit.note(Stage.OUTPUT_ROUTING, way, way.exit.device)
     world.demand_known_mtu(outer)
-    mtu = world.route_mtu(node, way.lookup.route, way.exit.device, outer.size)
-    mtu = world.path_mtu(node, outer.destination, way.lookup.route, way.exit, mtu)
+    found = None if way.lookup is None else way.lookup.route
+    mtu = world.route_mtu(node, found, way.exit.device, outer.size)
+    mtu = world.path_mtu(node, outer.destination, found, way.exit, mtu)
     _tell_inner(world, node, link, outer, mtu - kind.overhead)
     journey.add(SendOuter(visit, outer, way.exit.device, way.exit.via or outer.destination, mtu))
 

@@ -19,8 +19,8 @@ SERVICE_CIDR6 = range(108, 125)
 """Prefix lengths of a service CIDR of IPv6: the API server takes none of more than 20 bits (kubernetes cmd/kube-apiserver/app/options)."""
 SMALLEST_MTU6 = 1280
 """Bytes that every IPv6 link carries (RFC 8200, section 5): on a device with a smaller MTU Linux has no IPv6."""
-VXLAN_OVERHEAD = 50
-"""Bytes of Ethernet, IPv4, UDP and VXLAN headers, which Calico leaves room for in every packet of a pod."""
+VXLAN_OVERHEAD = {4: 50, 6: 70}
+"""Bytes of Ethernet, IP, UDP and VXLAN headers, by version of IP; Calico leaves room in every packet of a pod for the longer in use."""
 
 
 def check_cluster(loaded: Loaded[Topology], name: str) -> Mistakes:
@@ -72,6 +72,8 @@ def _dual_stack(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mista
 
 def _without_ipv6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
     hint = f"give {path[-1]!r} a `pod_cidr6`"
+    if cluster.cni.mode6 != "none":
+        yield InputError(f"{path[-1]!r} has no IPv6 pool", place=loaded.place(*path, "cni", "mode6"), hint=hint)
     if cluster.service_cidr6 is not None:
         yield InputError("IPv6 services lead to pods with IPv6 addresses", place=loaded.place(*path, "service_cidr6"), hint=hint)
     else:
@@ -93,24 +95,31 @@ def _no_services(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mist
 
 
 def _underlay6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
-    """Without encapsulation every node is the next hop of its pods, so all of them are neighbours, with IPv6 addresses."""
-    segments = loaded.model.segments
+    """Nodes have IPv6 addresses, and their links room for IPv6 in pods. Without encapsulation every node is the next hop of its pods, so
+    all of them are neighbours."""
+    on: dict[str, Path] = {cluster.segment: (*path, "segment")}
     for name, node in cluster.nodes.items():
-        if node.segment is not None and node.segment != cluster.segment:
-            hint = "Calico's IPv6 pool goes unencapsulated here, and no router knows its blocks"
-            what = f"the nodes of a dual-stack cluster are on one segment, {cluster.segment!r}"
-            yield InputError(what, place=loaded.place(*path, "nodes", name, "segment"), hint=hint)
-    segment = segments.get(cluster.segment)
-    if segment is None:
-        return
-    if segment.cidr6 is None:
-        hint = f"give it `cidr6`: the nodes of {path[-1]!r} are dual stack"
-        yield InputError(f"the segment {cluster.segment!r} has no IPv6 network", place=loaded.place(*path, "segment"), hint=hint)
-    needed = SMALLEST_MTU6 + (VXLAN_OVERHEAD if cluster.cni.mode != "none" else 0)
-    if segment.mtu < needed:
-        hint = f"{cluster.segment!r} needs {needed}: pods have what Calico's encapsulation leaves, and IPv6 {SMALLEST_MTU6} at least"
-        what = f"an MTU of {segment.mtu} is too small for IPv6 in pods"
-        yield InputError(what, place=loaded.place("segments", cluster.segment, "mtu"), hint=hint)
+        if node.segment is None or node.segment == cluster.segment:
+            continue
+        place = loaded.place(*path, "nodes", name, "segment")
+        if cluster.cni.mode6 != "vxlan":
+            hint = "Calico's IPv6 pool goes unencapsulated here, and no router knows its blocks; see `mode6` of `cni`"
+            yield InputError(f"the nodes of a dual-stack cluster are on one segment, {cluster.segment!r}", place=place, hint=hint)
+        else:
+            on.setdefault(node.segment, (*path, "nodes", name, "segment"))
+    modes = {4: cluster.cni.mode, 6: cluster.cni.mode6}
+    needed = SMALLEST_MTU6 + max(VXLAN_OVERHEAD[version] if mode != "none" else 0 for version, mode in modes.items())
+    for name, written in on.items():
+        segment = loaded.model.segments.get(name)
+        if segment is None:
+            continue
+        if segment.cidr6 is None:
+            hint = f"give it `cidr6`: the nodes of {path[-1]!r} are dual stack"
+            yield InputError(f"the segment {name!r} has no IPv6 network", place=loaded.place(*written), hint=hint)
+        if segment.mtu < needed:
+            hint = f"{name!r} needs {needed}: pods have what Calico's encapsulation leaves, and IPv6 {SMALLEST_MTU6} at least"
+            what = f"an MTU of {segment.mtu} is too small for IPv6 in pods"
+            yield InputError(what, place=loaded.place("segments", name, "mtu"), hint=hint)
 
 
 def _pods6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:

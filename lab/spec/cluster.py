@@ -120,7 +120,9 @@ class Service(Model):
 
 
 _CNI_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "calico": frozenset({"mode", "block_size", "block_size6", "nat_outgoing", "nat_outgoing6", "strict_affinity", "api_server", "bgp"}),
+    "calico": frozenset(
+        {"mode", "mode6", "block_size", "block_size6", "nat_outgoing", "nat_outgoing6", "strict_affinity", "api_server", "bgp"}
+    ),
     "flannel": frozenset({"mode", "nat_outgoing", "hairpin", "mtu", "interface"}),
     "bridge": frozenset({"nat_outgoing", "hairpin", "mtu"}),
 }
@@ -139,6 +141,9 @@ class Cni(Model):
     mode: Literal["vxlan", "vxlan-cross-subnet", "none", "host-gw"] = "vxlan"
     """How pods' packets go between nodes: encapsulated always, between subnets only (Calico), or never (`none` of Calico, `host-gw` of
     flannel). The bridge plug-in has no mode."""
+    mode6: Literal["vxlan", "vxlan-cross-subnet", "none"] = "none"
+    """Calico: the same of IPv6 packets (CALICO_IPV6POOL_VXLAN); never where nobody says so. Encapsulated, they go from node to node by
+    IPv6 as well, through a device of their own, vxlan-v6.calico."""
     block_size: Annotated[int, Field(ge=20, le=32)] = 26
     """Calico: the prefix length of an IPAM block."""
     block_size6: Annotated[int, Field(ge=116, le=128)] = 122
@@ -170,6 +175,8 @@ class Cni(Model):
             raise ValueError(f"{self.plugin} has no mode {self.mode!r}: it is {', '.join(modes[:-1])} or {modes[-1]}")
         if self.bgp is not None and self.mode != "none":
             raise ValueError(f"`bgp` says nothing with `mode: {self.mode}`: it goes with `mode: none`")
+        if self.bgp is not None and self.mode6 != "none":
+            raise ValueError(f"`bgp` says nothing with `mode6: {self.mode6}`: it goes with `mode6: none`")
         return self
 
 
@@ -203,8 +210,8 @@ class Cluster(Model):
     service_cidr: Network
     """The network of its services' ClusterIPs."""
     pod_cidr6: Network6 | None = None
-    """The IPv6 network of its pods, which makes it dual stack: Calico's IPv6 pool. Its packets are not encapsulated (vxlanMode Never), so
-    all nodes are on one segment, which has an IPv6 network."""
+    """The IPv6 network of its pods, which makes it dual stack: Calico's IPv6 pool. The segments of its nodes have IPv6 networks, and all
+    nodes are on one, unless pods' IPv6 packets are encapsulated always (`mode6` of `cni`)."""
     service_cidr6: Network6 | None = None
     """The network of its services' IPv6 ClusterIPs, in a dual-stack cluster."""
     segment: Name

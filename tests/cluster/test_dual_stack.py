@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import pytest
 
 from lab.cluster import compile
-from lab.cluster.names import endpoint_chain, link_local, service_chain, workload_device
+from lab.cluster.names import endpoint_chain, link_local, service_chain, vtep_mac, workload_device
 from lab.errors import InputError
 from lab.forwarding import Flow, Network, trace
 from lab.spec.events import Event, ExportEdit, History, IPPoolEdit, Join
 from lab.spec.topology import Topology
-from lab.state import Namespace, Protocol, State
+from lab.state import Namespace, Protocol, State, Vxlan
 from lab.state.nftables.text import rule_text
 from tests.cluster.base_lab import loaded
 
@@ -135,6 +136,90 @@ class TestPods:
             {"type": "InternalIP", "address": "fd00::2"},
         ]
         assert node["spec"]["podCIDRs"] == ["10.244.0.0/24", "fd01::/64"]  # type: ignore[call-overload, index]
+
+
+def encapsulated(mode: str = "vxlan", **cluster: Any) -> State:
+    return compiled(changed(cni={"mode6": mode}, **cluster))
+
+
+def apart() -> Topology:
+    """Return the shipped topology with its second node in the office, where only the router leads."""
+    nodes = {**written()["clusters"]["cluster"]["nodes"], "k8s-2": {"address": "192.168.20.3", "segment": "office", "pods": {"pod-3": {}}}}
+    return changed(cni={"mode6": "vxlan"}, nodes=nodes)
+
+
+class TestEncapsulation:
+    """Calico's IPv6 pool with vxlanMode Always: felix/dataplane/linux/{vxlan_mgr,int_dataplane}.go, felix/calc/vxlan_resolver.go."""
+
+    def test_a_node_has_a_second_tunnel_device_of_the_same_vni_and_port(self) -> None:
+        node = encapsulated()["k8s-1"]
+        four, six = (node.link(name) for name in ("vxlan.calico", "vxlan-v6.calico"))
+        assert four is not None
+        assert six is not None
+        assert isinstance(four.kind, Vxlan)
+        assert six.kind == replace(four.kind, local=ip_address("fd00::2"))
+        assert (four.kind.vni, four.kind.port) == (4096, 4789)
+        assert (four.mtu, six.mtu) == (1450, 1430)
+        assert six.mac == vtep_mac("k8s-1-v6") != four.mac
+        assert [str(entry.interface) for entry in node.addresses_of("vxlan-v6.calico")] == [f"{tunnel(encapsulated(), 'k8s-1')}/128"]
+
+    def test_pods_have_what_the_longer_header_leaves(self) -> None:
+        def mtu(state: State) -> int:
+            link = state["pod-1"].link("eth0")
+            assert link is not None
+            return link.mtu
+
+        assert [mtu(compiled()), mtu(encapsulated()), mtu(encapsulated("vxlan-cross-subnet"))] == [1450, 1430, 1430]
+
+    def test_blocks_of_others_are_behind_their_tunnel_addresses(self) -> None:
+        state = encapsulated()
+        (block,) = (r.destination for r in state["k8s-2"].table() if r.type == "blackhole" and r.destination.version == 6)
+        far = tunnel(state, "k8s-2")
+        assert ip_address(far) in block
+        assert ("unicast", str(block), far, "vxlan-v6.calico", Protocol.BOOT) in routes6(state["k8s-1"])
+        assert ("blackhole", str(block), None, None, Protocol.FELIX) in routes6(state["k8s-2"])
+        mac = vtep_mac("k8s-2-v6")
+        assert (mac, "fd00::3") in {(e.mac, str(e.destination)) for e in state["k8s-1"].fdb if e.device == "vxlan-v6.calico"}
+        assert (far, mac) in {(str(n.address), n.mac) for n in state["k8s-1"].neighbours if n.device == "vxlan-v6.calico"}
+
+    def test_between_subnets_only_neighbours_are_next_hops(self) -> None:
+        state = encapsulated("vxlan-cross-subnet")
+        (block,) = (r.destination for r in state["k8s-2"].table() if r.type == "blackhole" and r.destination.version == 6)
+        assert ("unicast", str(block), "fd00::3", "eth0", Protocol.FELIX) in routes6(state["k8s-1"])
+
+    def test_felix_lets_tunnels_of_its_nodes_in_and_no_others(self) -> None:
+        node = encapsulated()["k8s-1"]
+        assert chain6(node, "filter", "cali-INPUT")[:2] == [
+            "ip6 saddr @cali60all-vxlan-net udp dport 4789 fib daddr type local accept",
+            "udp dport 4789 fib daddr type local drop",
+        ]
+        assert "ip6 daddr @cali60all-vxlan-net udp dport 4789 fib saddr type local accept" in chain6(node, "filter", "cali-OUTPUT")
+        assert chain6(node, "nat", "cali-POSTROUTING")[1].startswith('oifname "vxlan-v6.calico"')
+        hosts = {str(e) for t in node.tables if t.family == "ip6" for s in t.sets if s.name == "cali60all-vxlan-net" for e in s.elements}
+        assert hosts == {"fd00::3"}
+
+    def test_the_api_shows_the_mode_and_the_tunnels_address(self) -> None:
+        state = encapsulated()
+        pool = next(item.body for item in state.control.of("IPPool") if item.name == "default-ipv6-ippool")
+        node = next(item.body for item in state.control.of("Node") if item.name == "k8s-1")
+        config = next(item.body for item in state.control.of("ConfigMap") if item.name == "calico-config")
+        assert pool["spec"]["vxlanMode"] == "Always"  # type: ignore[call-overload, index]
+        assert node["metadata"]["annotations"]["projectcalico.org/IPv6VXLANTunnelAddr"] == tunnel(state, "k8s-1")  # type: ignore[call-overload, index]
+        assert config["data"]["calico_backend"] == "vxlan"  # type: ignore[call-overload, index]
+
+    @pytest.mark.parametrize("topology", [changed(cni={"mode6": "vxlan"}), apart()], ids=["on one segment", "with a router between"])
+    def test_pods_reach_each_other_and_a_node_is_seen_by_its_tunnel_address(self, topology: Topology) -> None:
+        state = compiled(topology)
+        target = address6(state, "pod-3")
+        assert arrives(state, "pod-1", target)
+        assert arrives(state, "pod-1", "fd02::65", 80)
+        found = trace(Network(state), Flow("k8s-1", ip_address(target), "tcp", 8080))
+        assert found.must
+        assert (found.seen.source if found.seen else None) == ip_address(tunnel(state, "k8s-1"))
+
+
+def tunnel(state: State, node: str) -> str:
+    return next(str(entry.interface.ip) for entry in state[node].addresses_of("vxlan-v6.calico"))
 
 
 class TestFelix:

@@ -142,3 +142,31 @@ class TestVxlan:
             net.vxlan(f"n{me}", "vx", 100, f"172.18.0.{me}", port=4800, learning=True).address(f"n{me}", "vx", f"240.0.0.{me}/24")
             net.fdb(f"n{me}", "vx", "00:00:00:00:00:00", f"172.18.0.{other}")
         assert net.trace("n1", "240.0.0.2").outcome.kind == "reply"
+
+    def bound(self, net: Any, *, remote: bool) -> Any:
+        """Two cables between two nodes, and a tunnel on the one whose subnet the far end is not on."""
+        net.router("n1").router("n2").wire("n1:e0 10.8.0.1/24", "n2:e0 10.8.0.2/24").wire("n1:e1 172.18.0.1/24", "n2:e1 172.18.0.2/24")
+        net.vxlan("n1", "vx", 100, "10.8.0.1", remote=ip_address("172.18.0.2") if remote else None)
+        net.builder["n1"].change_link("vx", kind=replace(net.builder["n1"].links["vx"].kind, device="e0"))
+        net.vxlan("n2", "vx", 100, "172.18.0.2").address("n1", "vx", "240.0.0.1/24").address("n2", "vx", "240.0.0.2/24")
+        for me, other in ((1, 2), (2, 1)):
+            net.neighbour(f"n{me}", "vx", f"240.0.0.{other}", net.mac_of(f"n{other}", "vx"))
+        return net.fdb("n2", "vx", net.mac_of("n1", "vx"), "10.8.0.1")
+
+    def test_an_fdb_entry_is_not_bound_to_the_lower_device(self, net: Any) -> None:
+        self.bound(net, remote=False).fdb("n1", "vx", net.mac_of("n2", "vx"), "172.18.0.2")
+        conversation = net.trace("n1", "240.0.0.2")
+        assert conversation.outcome.kind == "reply"
+        assert conversation.request.hops[0].left_by == ("e1",)
+
+    def test_the_default_destination_is_and_is_taken_to_be_on_its_link_where_no_route_leads_there(self, net: Any) -> None:
+        conversation = self.bound(net, remote=True).trace("n1", "240.0.0.2")
+        assert conversation.request.hops[0].left_by == ("e0",)
+        assert conversation.outcome.kind == "reply"
+
+    def test_a_default_destination_bound_to_a_device_is_not_sought_in_the_own_namespace(self, net: Any) -> None:
+        net.router("n1").wire("n1:e0 10.8.0.1/24", "n2:e0 10.8.0.2/24")
+        net.vxlan("n1", "vx", 100, "10.8.0.1", remote=ip_address("10.8.0.1")).address("n1", "vx", "240.0.0.1/24")
+        net.builder["n1"].change_link("vx", kind=replace(net.builder["n1"].links["vx"].kind, device="e0"))
+        net.neighbour("n1", "vx", "240.0.0.2", "02:00:00:00:99:99")
+        assert net.trace("n1", "240.0.0.2").request.verdict.reason == Reason.UNKNOWN_VNI

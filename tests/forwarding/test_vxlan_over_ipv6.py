@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lab.explain.agreement.witnesses import hear_witnesses
 from lab.explain.faults import death_of
 from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Conversation, Dropped, Flow, Memory, Network, Reason, trace
@@ -215,9 +216,13 @@ def test_the_kernel_does() -> None:
             for row, (build, request, expected) in ROWS.items():
                 lab.reach(build())
                 (outcome,) = lab.probe([request])
-                model = predicted(Network(lab.read_back()), request)
+                network, flow = Network(lab.read_back()), flow_of(request)
+                assert flow is not None
+                model = predicted(network, request)
                 if not outcome.result == model == expected:
                     differences.append(f"{row}: the kernel {outcome.result}, the model {model}, expected {expected}")
+                heard = hear_witnesses(network, trace(network, flow), outcome, lab.engine.route_get)
+                differences += (f"{row}: {text}" for text in heard.disagreements)
         return differences
 
     assert run_in_sandbox(inside) == []

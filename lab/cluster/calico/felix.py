@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import ip_interface
 
-from lab.cluster.calico.nat import VXLAN_DEVICE, Version, nat_chains, pool_sets, raw_chain
+from lab.cluster.calico.nat import TUNNELS, Version, nat_chains, pool_sets, raw_chain
 from lab.cluster.calico.policy import VXLAN_HOSTS, filter_chains, forward_tail
 from lab.cluster.calico.routes import COMPONENT, Advertisement, advertisement, own_block_routes, tunnel_device
 from lab.cluster.calico.workload import add_pod
 from lab.cluster.devices import add_device
 from lab.cluster.emulation import Emulation
-from lab.cluster.kubernetes import DEFAULT_POOL
+from lab.cluster.kubernetes import DEFAULT_POOL, IPV6_POOL
 from lab.cluster.objects import IPPool
 from lab.cluster.rules import IpTable, built_in, jump, put_chain, put_set, rule
 from lab.cluster.world import ClusterFacts, NodeFacts
@@ -26,8 +26,7 @@ JUMPS = (("raw", "PREROUTING"), ("filter", "INPUT"), ("filter", "FORWARD"), ("fi
 def join(lab: Emulation, node: NodeFacts) -> None:
     """Program a node that has just joined, and let it and the nodes that are there learn of each other."""
     cluster, namespace = lab.world.clusters[node.cluster], lab.builder[node.name]
-    if node.tunnel is not None:
-        _add_tunnel(lab, cluster, node, namespace)
+    _add_tunnels(lab, cluster, node, namespace)
     for route in own_block_routes(node, cluster):
         namespace.replace_route(route)
     for pod in node.pods:
@@ -36,8 +35,8 @@ def join(lab: Emulation, node: NodeFacts) -> None:
     lab.advertisements[node.name] = advertisement(node, cluster)
     for peer in lab.present(cluster):
         if peer.name != node.name:
-            _learn(namespace, peer, lab.advertisements[peer.name])
-            _learn(lab.builder[peer.name], node, lab.advertisements[node.name])
+            _learn(namespace, lab.advertisements[peer.name])
+            _learn(lab.builder[peer.name], lab.advertisements[node.name])
 
 
 def sync(lab: Emulation, cluster: ClusterFacts) -> None:
@@ -53,7 +52,7 @@ def sync(lab: Emulation, cluster: ClusterFacts) -> None:
         for family, version in _families(cluster):
             for nft_set in pool_sets(pools, COMPONENT, version):
                 put_set(namespace, "nat", nft_set, family)
-            for chain in nat_chains(pools, vxlan=cluster.vxlan and version == 4, why=why, version=version):
+            for chain in nat_chains(pools, vxlan=_has_tunnel(cluster, version), why=why, version=version):
                 put_chain(namespace, "nat", chain, family)
             for table, name in JUMPS:
                 built_in(namespace, table, name, first, family).insert_unique(rule(then=jump(f"cali-{name}"), why=first))
@@ -68,27 +67,34 @@ def resync(lab: Emulation, cluster: ClusterFacts) -> None:
         namespace = lab.builder[node.name]
         learned = (lab.advertisements[peer.name] for peer in lab.present(cluster) if peer.name != node.name)
         for told in learned:
-            if told.vtep is not None:
-                neighbour, fdb = told.vtep
-                if neighbour not in namespace.neighbours:
-                    namespace.replace_neighbour(neighbour)
-                others = [entry for entry in namespace.fdb if (entry.device, entry.mac) != (fdb.device, fdb.mac)]
-                if fdb not in namespace.fdb or len(others) + 1 < len(namespace.fdb):
-                    namespace.fdb = [*others, fdb]
+            for vtep in told.vteps:
+                if vtep.neighbour not in namespace.neighbours:
+                    namespace.replace_neighbour(vtep.neighbour)
+                others = [entry for entry in namespace.fdb if (entry.device, entry.mac) != (vtep.fdb.device, vtep.fdb.mac)]
+                if vtep.fdb not in namespace.fdb or len(others) + 1 < len(namespace.fdb):
+                    namespace.fdb = [*others, vtep.fdb]
             for route in told.routes:
                 if route not in namespace.routes:
                     namespace.replace_route(route)
 
 
-def _add_tunnel(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, namespace: NamespaceBuilder) -> None:
-    pool = lab.apis[cluster.name].get(IPPool, DEFAULT_POOL)
-    because = (pool.provenance,) if pool else ()
-    why = Provenance(COMPONENT, f"IPPool {DEFAULT_POOL} has vxlanMode {pool.vxlan_mode if pool else 'Never'}", because=because)
-    add_device(namespace, tunnel_device(node, why))
-    why = Provenance("calico ipam", f"tunnel address of {node.name}, the first of its first block", because=(node.provenance, *because))
-    namespace.add_address(AddressEntry(VXLAN_DEVICE, IPv4Interface(f"{node.tunnel}/32"), provenance=why))
-    why = Provenance(COMPONENT, "hosts that may tunnel to this one", because=(node.provenance,))
-    put_set(namespace, "filter", NftSet(VXLAN_HOSTS, ("ipv4_addr",), provenance=why))
+def _add_tunnels(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, namespace: NamespaceBuilder) -> None:
+    for family, version in _families(cluster):
+        own, name = (node.tunnel, DEFAULT_POOL) if version == 4 else (node.tunnel6, IPV6_POOL)
+        if own is None:
+            continue
+        pool = lab.apis[cluster.name].get(IPPool, name)
+        because = (pool.provenance,) if pool else ()
+        why = Provenance(COMPONENT, f"IPPool {name} has vxlanMode {pool.vxlan_mode if pool else 'Never'}", because=because)
+        add_device(namespace, tunnel_device(node, version, why))
+        why = Provenance("calico ipam", f"tunnel address of {node.name}, the first of its first block", because=(node.provenance, *because))
+        namespace.add_address(AddressEntry(TUNNELS[version], ip_interface(own), provenance=why))
+        why = Provenance(COMPONENT, "hosts that may tunnel to this one", because=(node.provenance,))
+        put_set(namespace, "filter", NftSet(VXLAN_HOSTS[version], (f"ipv{version}_addr",), provenance=why), family)
+
+
+def _has_tunnel(cluster: ClusterFacts, version: Version) -> bool:
+    return cluster.vxlan if version == 4 else cluster.vxlan6
 
 
 def _put_filter(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, namespace: NamespaceBuilder) -> None:
@@ -98,7 +104,7 @@ def _put_filter(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, namespac
         for policy in cluster.spec.policies
     )
     for family, version in _families(cluster):
-        for chain in filter_chains(node, policies, vxlan=cluster.vxlan and version == 4, why=why, version=version):
+        for chain in filter_chains(node, policies, vxlan=_has_tunnel(cluster, version), why=why, version=version):
             put_chain(namespace, "filter", chain, family)
         put_chain(namespace, "raw", raw_chain(why), family)
         tail = built_in(namespace, "filter", "FORWARD", why, family)
@@ -111,11 +117,10 @@ def _families(cluster: ClusterFacts) -> tuple[tuple[IpTable, Version], ...]:
     return (("ip", 4),) if cluster.pod_cidr6 is None else (("ip", 4), ("ip6", 6))
 
 
-def _learn(namespace: NamespaceBuilder, peer: NodeFacts, learned: Advertisement) -> None:
+def _learn(namespace: NamespaceBuilder, learned: Advertisement) -> None:
     """Tell a node of a peer, which it hears of exactly once: nothing has to be looked for and replaced."""
-    if learned.vtep is not None:
-        neighbour, fdb = learned.vtep
-        namespace.neighbours.append(neighbour)
-        namespace.fdb.append(fdb)
-        namespace.table("ip", "filter").sets[VXLAN_HOSTS].add(peer.address)
+    for vtep in learned.vteps:
+        namespace.neighbours.append(vtep.neighbour)
+        namespace.fdb.append(vtep.fdb)
+        namespace.table("ip" if vtep.host.version == 4 else "ip6", "filter").sets[VXLAN_HOSTS[vtep.host.version]].add(vtep.host)
     namespace.routes.extend(learned.routes)

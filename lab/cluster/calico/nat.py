@@ -39,7 +39,8 @@ ALL_POOLS: Final = "all-ipam-pools"
 MASQUERADED_POOLS: Final = "masq-ipam-pools"
 PREFIXES: Final[Mapping[Version, str]] = {4: "cali40", 6: "cali60"}
 """What the names of Felix' sets begin with (felix/ipsets/ipset_defs.go)."""
-VXLAN_DEVICE: Final = "vxlan.calico"
+TUNNELS: Final[Mapping[Version, str]] = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
+"""The tunnel devices, by version of IP inside and outside (felix/dataplane/linux/dataplanedefs)."""
 
 
 def pool_sets(pools: Iterable[IPPool], component: str, version: Version = 4) -> tuple[NftSet, NftSet]:
@@ -65,7 +66,7 @@ def nat_chains(pools: Iterable[IPPool], *, vxlan: bool, why: Provenance, version
     family: IpTable = "ip" if version == 4 else "ip6"
     masqueraded, everyone = (SetRef(PREFIXES[version] + name) for name in (MASQUERADED_POOLS, ALL_POOLS))
     outgoing = rule(source(masqueraded, family), not_destination(everyone, family), then=MASQUERADE, why=why)
-    to_tunnel = rule(oif(VXLAN_DEVICE), SOURCE_OF_OTHER_DEVICE, LOCAL_SOURCE, then=MASQUERADE, why=why)
+    to_tunnel = rule(oif(TUNNELS[version]), SOURCE_OF_OTHER_DEVICE, LOCAL_SOURCE, then=MASQUERADE, why=why)
     postrouting = (rule(then=jump("cali-nat-outgoing"), why=why), *((to_tunnel,) if vxlan else ()))
     return (
         Chain("cali-POSTROUTING", postrouting, provenance=why),

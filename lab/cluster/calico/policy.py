@@ -8,7 +8,7 @@ endpoints, floating IPs, WireGuard, IPIP and blocked service CIDRs; nothing a pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from lab.cluster.calico.marks import ACCEPTED, ALL, PASSED
@@ -19,6 +19,7 @@ from lab.cluster.rules import (
     LOCAL_DESTINATION,
     LOCAL_SOURCE,
     RETURN,
+    IpTable,
     clear_mark,
     destination,
     goto,
@@ -41,8 +42,8 @@ from lab.state.nft import Chain, NftRule, SetRef
 from lab.state.provenance import Provenance
 
 VXLAN_PORT: Final = 4789
-VXLAN_HOSTS: Final = "cali40all-vxlan-net"
-"""The set of hosts that may send VXLAN packets to this one."""
+VXLAN_HOSTS: Final[Mapping[int, str]] = {4: "cali40all-vxlan-net", 6: "cali60all-vxlan-net"}
+"""The set of hosts that may send VXLAN packets to this one, by version of IP."""
 IPIP: Final = 4
 """The IP protocol number of IP in IP."""
 ICMPV6: Final = 58
@@ -69,9 +70,9 @@ def filter_chains(
     pods = node.pods
     namespaces = dict.fromkeys(pod.namespace for pod in pods)
     return (
-        Chain("cali-INPUT", _input(vxlan, why), provenance=why),
+        Chain("cali-INPUT", _input(vxlan, version, why), provenance=why),
         Chain("cali-FORWARD", _forward(why), provenance=why),
-        Chain("cali-OUTPUT", _output(vxlan, why), provenance=why),
+        Chain("cali-OUTPUT", _output(vxlan, version, why), provenance=why),
         Chain("cali-wl-to-host", _to_host(version, why), provenance=why),
         _dispatch("cali-from-wl-dispatch", "cali-fw-", pods, why),
         _dispatch("cali-to-wl-dispatch", "cali-tw-", pods, why),
@@ -91,11 +92,12 @@ def forward_tail(why: Provenance) -> tuple[NftRule, ...]:
     )
 
 
-def _input(vxlan: bool, why: Provenance) -> tuple[NftRule, ...]:
+def _input(vxlan: bool, version: int, why: Provenance) -> tuple[NftRule, ...]:
     arriving = (port("udp", VXLAN_PORT), LOCAL_DESTINATION)
+    allowed, packets = source(SetRef(VXLAN_HOSTS[version]), _family(version)), f"IPv{version} VXLAN packets"
     tunnel = (
-        rule(source(SetRef(VXLAN_HOSTS)), *arriving, then=ACCEPT, why=why, comment="Allow IPv4 VXLAN packets from allowed hosts"),
-        rule(*arriving, then=DROP, why=why, comment="Drop IPv4 VXLAN packets from non-allowed hosts"),
+        rule(allowed, *arriving, then=ACCEPT, why=why, comment=f"Allow {packets} from allowed hosts"),
+        rule(*arriving, then=DROP, why=why, comment=f"Drop {packets} from non-allowed hosts"),
     )
     return (
         *(tunnel if vxlan else ()),
@@ -119,14 +121,18 @@ def _forward(why: Provenance) -> tuple[NftRule, ...]:
     )
 
 
-def _output(vxlan: bool, why: Provenance) -> tuple[NftRule, ...]:
-    leaving = (destination(SetRef(VXLAN_HOSTS)), port("udp", VXLAN_PORT), LOCAL_SOURCE)
+def _output(vxlan: bool, version: int, why: Provenance) -> tuple[NftRule, ...]:
+    leaving = (destination(SetRef(VXLAN_HOSTS[version]), _family(version)), port("udp", VXLAN_PORT), LOCAL_SOURCE)
     return (
         rule(marked(ACCEPTED), then=ACCEPT, why=why),
         rule(oif(WORKLOADS), then=RETURN, why=why),
-        *((rule(*leaving, then=ACCEPT, why=why, comment="Allow IPv4 VXLAN packets to other allowed hosts"),) if vxlan else ()),
+        *((rule(*leaving, then=ACCEPT, why=why, comment=f"Allow IPv{version} VXLAN packets to other allowed hosts"),) if vxlan else ()),
         rule(then=clear_mark(ALL), why=why),
     )
+
+
+def _family(version: int) -> IpTable:
+    return "ip" if version == 4 else "ip6"
 
 
 def _dispatch(name: str, prefix: str, pods: Sequence[PodFacts], why: Provenance) -> Chain:

@@ -29,7 +29,7 @@ def add_pod(lab: Emulation, cluster: ClusterFacts, node: NodeFacts, pod: PodFact
     why = Provenance("calico cni", f"pod {pod.namespace}/{pod.name} on {node.name}", because=(pod.provenance,))
     namespace = add_pod_namespace(lab, cluster, node, pod, why)
     host = lab.builder[node.name]
-    mtu = pod_mtu(node, vxlan=cluster.vxlan)
+    mtu = pod_mtu(node, cluster)
     add_device(host, Link(pod.host_device, Veth(pod.name, UPLINK), mtu=mtu, mac=HOST_MAC, provenance=why))
     add_device(namespace, Link(UPLINK, Veth(node.name, pod.host_device), mtu=mtu, mac=local_mac(pod.name, UPLINK), provenance=why))
     for name, value in {"route_localnet": "1", "proxy_arp": "1", "forwarding": "1"}.items():
