@@ -122,6 +122,11 @@ def states_ipv6(namespace: Namespace) -> bool:
     )
 
 
+def ipv6_is_off(namespace: Namespace) -> bool:
+    """Whether a state switches IPv6 off in a namespace: then lo has no ::1, which every other namespace has."""
+    return any(namespace.sysctl(f"net/ipv6/conf/{place}/disable_ipv6") == "1" for place in ("all", "default"))
+
+
 def without_bare_ipv6(namespace: Namespace) -> Namespace:
     """Return a namespace without the IPv6 objects every one has, if it has no others: the other way of `complete`."""
     namespace = without_multicast(namespace)

@@ -12,7 +12,7 @@ from typing import Final
 from lab.kernel.netlink.wire import SCOPES
 from lab.kernel.planning.changes import NamespaceChange
 from lab.state import AddressEntry, Namespace
-from lab.state.implied import LOOPBACK_4, LOOPBACK_6
+from lab.state.implied import LOOPBACK_4, LOOPBACK_6, ipv6_is_off
 
 _LO_ADDRESSES: Final = frozenset({LOOPBACK_4, LOOPBACK_6})
 
@@ -40,11 +40,6 @@ def address_changes(change: NamespaceChange, disturbed: frozenset[str]) -> tuple
     if ipv6_is_off(change.after):
         added = [entry for entry in added if entry.interface != LOOPBACK_6]
     return removed, added
-
-
-def ipv6_is_off(namespace: Namespace) -> bool:
-    """Whether a state switches IPv6 off in a namespace: then lo has no ::1, which every other namespace has."""
-    return any(namespace.sysctl(f"net/ipv6/conf/{place}/disable_ipv6") == "1" for place in ("all", "default"))
 
 
 def new_addresses_of(namespace: Namespace) -> Sequence[AddressEntry]:

@@ -16,13 +16,14 @@ from lab.kernel.netlink.links import Indexes
 from lab.kernel.netlink.neighbours import delete_fdb_entry, delete_neighbour, new_fdb_entry, new_neighbour
 from lab.kernel.netlink.routes import delete_route, new_route, replace_route
 from lab.kernel.netlink.rules import delete_rule, new_rule
-from lab.kernel.planning.addresses import address_changes, ipv6_is_off, new_addresses_of
+from lab.kernel.planning.addresses import address_changes, new_addresses_of
 from lab.kernel.planning.batch import Batch
 from lab.kernel.planning.changes import NamespaceChange
 from lab.kernel.planning.routes import by_dependence, new_routes_of, route_changes, unwanted_routes
 from lab.kernel.planning.steps import Phase, SendBatch, Verb
 from lab.kernel.planning.sysctls import link_of
 from lab.state import AddressEntry, FdbEntry, Namespace, Neighbour, Rule
+from lab.state.implied import ipv6_is_off
 
 T = TypeVar("T", Neighbour, FdbEntry)
 

@@ -14,13 +14,16 @@ from lab.state.commands.remade import remade
 from lab.state.commands.routing import change_fdb, change_neighbours, change_routes, change_rules
 from lab.state.commands.rulesets import change_tables
 from lab.state.difference import Difference, NamespaceDifference, Setting, difference, difference_of_namespaces, subnet_of
-from lab.state.implied import LOOPBACK_4, LOOPBACK_6, complete_namespace, default_rules
+from lab.state.implied import LOOPBACK_4, LOOPBACK_6, complete_namespace, default_rules, ipv6_is_off
 from lab.state.network import Namespace, State
 from lab.state.objects import AddressEntry, Bridge, Link, Network, Veth
 from lab.state.ways import without_lost
 
 NO_LINK_LOCAL = Setting("net/ipv6/conf/default/addr_gen_mode", "1")
 """Links made from now on get no IPv6 link-local address by themselves; Documentation/networking/ip-sysctl.rst."""
+
+LEAST_MTU_6 = 1280
+"""Bytes below which a link has no IPv6, nor settings of it; RFC 8200, section 5."""
 
 
 def commands_of(wanted: State | Difference) -> tuple[Command, ...]:
@@ -53,7 +56,8 @@ def _fresh(namespace: Namespace) -> Namespace:
 def _sequence(found: Difference, changes: list[NamespaceDifference]) -> Iterator[Command]:
     yield from (command(None, f"ip netns del {namespace.name}", namespace.provenance) for namespace in found.removed)
     yield from (command(None, f"ip netns add {namespace.name}", namespace.provenance) for namespace in found.added)
-    steps = [_Step.of(change) for change in changes]
+    new = {namespace.name for namespace in found.added}
+    steps = [_Step.of(change, is_new=change.name in new) for change in changes]
     gone_with_namespace = {namespace.name for namespace in found.removed}
     before = {step.name: step.kept for step in steps}
     after = {step.name: step.change.after for step in steps}
@@ -93,15 +97,17 @@ class _Step:
     """The namespace as it was, without the links that go."""
     unmade: list[Link]
     made: list[Link]
+    is_new: bool
+    """Whether the namespace is made as well."""
 
     @classmethod
-    def of(cls, change: NamespaceDifference) -> _Step:
+    def of(cls, change: NamespaceDifference, *, is_new: bool) -> _Step:
         gone = {link.name for link in change.links.removed}
         gone |= {c.before.name for c in change.links.changed if c.before.kind != c.after.kind}
         unmade = link_commands.with_dependants(change.before.links, gone)
         names = {link.name for link in unmade}
         made = [link for link in change.after.links if link.name in names or change.before.link(link.name) is None]
-        return cls(change, complete_namespace(_without(change.before, names), change.before), unmade, made)
+        return cls(change, complete_namespace(_without(change.before, names), change.before), unmade, made, is_new)
 
     @property
     def name(self) -> str:
@@ -147,7 +153,10 @@ class _Step:
         yield from (c for one, other in pairs if one.name == "lo" for c in link_commands.change_state(name, one, other))
         gone, come = remade(self._addresses(), change.after.addresses, subnet_of)
         yield from (link_commands.remove_address(name, entry) for entry in reversed(gone))
-        yield from (c for one, other in pairs if one.name != "lo" for c in link_commands.change_state(name, one, other))
+        for one, other in pairs:
+            if one.name != "lo":
+                yield from self._without_own_choice(one, other)
+                yield from link_commands.change_state(name, one, other)
         yield from (link_commands.add_address(name, entry) for entry in come)
         now = self._with_addresses(gone)
         left = difference_of_namespaces(now, change.after)
@@ -158,6 +167,15 @@ class _Step:
         if not change.after.nexthops:
             yield from change_rules(name, now.rules, change.after.rules)
         yield from change_tables(name, change.tables)
+
+    def _without_own_choice(self, before: Link, after: Link) -> Iterator[Command]:
+        """Yield what keeps a link that goes up from choosing an IPv6 address by itself, as it does where nobody has said otherwise.
+
+        A state says every address there is. In a namespace that is made for it, links are told as they are made.
+        """
+        rises = after.up and not before.up and after.mtu >= LEAST_MTU_6
+        if rises and not self.is_new and not ipv6_is_off(self.change.after):
+            yield command(self.name, f"ip link set dev {after.name} addrgenmode none", after.provenance)
 
     def last(self, others: Mapping[str, Namespace]) -> Iterator[Command]:
         """Yield what makes nexthop objects and the routes that name them, and then removes those that none of them needs any more.
