@@ -21,6 +21,8 @@ class Client:
     remote_port: int = 0
     mark: int = 0
     """The mark of the packets it sends (SO_MARK)."""
+    unsettled: bool = False
+    """A TCP socket of IPv6 keeps the way that was found before it had a source (`ip6_dst_store`)."""
     answering: bool = False
     """This is the other side: it takes reports about its answers; what it is asked is the listener's business."""
 

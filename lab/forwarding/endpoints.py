@@ -265,8 +265,7 @@ def _segment(progress: Progress, flags: TcpFlags, purpose: Literal["handshake", 
         tcp=flags,
         mark=flow.mark,
     )
-    unsettled = packet.version == 6 and flow.source_address is None
-    return Sending(client.namespace, packet, purpose, flow.device, df=None, uid=flow.uid, unsettled=unsettled)
+    return Sending(client.namespace, packet, purpose, flow.device, df=None, uid=flow.uid, unsettled=client.unsettled)
 
 
 def _at_server(progress: Progress, sending: Sending, verdict: Delivered, packet: Packet) -> list[Sending]:

@@ -121,5 +121,6 @@ def first_sending(flow: Flow, network: Network) -> tuple[Sending, Client]:
     if protocol == TCP:
         packet = packet._replace(size=packet.header + TCP_HEADER + SYN_OPTIONS, tcp=TcpFlags.SYN)
         df = None if df is None else df
+        client = replace(client, unsettled=version == 6 and bound is None)
     connected = flow.connected if flow.connected is not None else flow.protocol != "icmp"
     return Sending(name, packet, "request", flow.device, connected, df=df, uid=flow.uid), client

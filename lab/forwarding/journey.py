@@ -76,7 +76,7 @@ class Sending:
     tracked: Tracked | None = None
     """The connection an error or reset belongs to (`nf_ct_attach`)."""
     unsettled: bool = False
-    """IPv6: the way is that of the socket, which was found before there was a source (`ip6_dst_store`)."""
+    """The way is that of the socket, see `Client`."""
     probe: bool = False
     """The last of several TCP segments, sent to learn whether others are missing (RFC 8985, 7), or its selective acknowledgement."""
 

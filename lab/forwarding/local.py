@@ -37,7 +37,7 @@ def deliver(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
         raise Undecided("who takes a broadcast is not modelled")
     client = next((one for one in journey.world.sockets if one.namespace == node.name and one.takes(packet)), None)
     if client is not None:
-        _learn_path_mtu(journey, visit, packet, client.mark)
+        _learn_path_mtu(journey, visit, packet, client.mark, unsettled=client.unsettled)
         visit.note(Stage.DELIVERY, Plain(f"taken by the socket that {'answered' if client.answering else 'asked'}: {packet}"), device)
         journey.end(visit, Delivered(node.name, client, packet))
         return
@@ -76,7 +76,7 @@ def _icmp(journey: Journey, visit: Visit, device: str, t: Transit) -> None:
     journey.drop(visit, Stage.DELIVERY, device, Reason.UNSOLICITED, text=f"nobody in {node.name} waits for {packet}")
 
 
-def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 0) -> None:
+def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 0, *, unsettled: bool = False) -> None:
     """Remember the MTU a router reported (`ip_rt_update_pmtu`); 552 bytes is the least that is believed.
 
     The socket learns it of its own way, with its mark. Of a ping the kernel learns it besides, for nobody in particular (`icmp_err`,
@@ -89,8 +89,9 @@ def _learn_path_mtu(journey: Journey, visit: Visit, packet: Packet, mark: int = 
     marks = {mark}
     if icmp.quoted.icmp is not None:
         marks.add(packet.mark if icmp.version == 4 and visit.node.settings.fwmark_reflect else 0)
+    quoted = icmp.quoted._replace(source=IPv6Address(0)) if unsettled else icmp.quoted
     for one in marks:
-        journey.world.learn_path_mtu(visit.node, icmp.quoted._replace(mark=one), mtu)
+        journey.world.learn_path_mtu(visit.node, quoted._replace(mark=one), mtu)
 
 
 def _socket(journey: Journey, visit: Visit, device: str, t: Transit) -> None:

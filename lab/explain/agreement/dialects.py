@@ -37,6 +37,7 @@ class Quoted:
     """The packet an ICMP error speaks of."""
 
     protocol: int
+    source: bytes
     destination: bytes
     body: bytes
     """Behind its IP header."""
@@ -92,11 +93,11 @@ class Dialect:
         if len(body) < self.header + 8:
             return None
         if self.version == 4:
-            return Quoted(body[9], body[16:20], body[20:])
+            return Quoted(body[9], body[12:16], body[16:20], body[20:])
         protocol, rest = body[6], body[40:]
         if protocol == _FRAGMENT_HEADER:
             protocol, rest = rest[0], rest[8:]
-        return Quoted(protocol, body[24:40], rest)
+        return Quoted(protocol, body[8:24], body[24:40], rest)
 
     def answer_from(self, notes: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
         """Return the note that has a datagram sent from the address that was asked."""

@@ -45,6 +45,8 @@ class _Question:
     protocol: int
     key: int
     noticed: Noticed = field(default_factory=Noticed)
+    source: bytes | None = None
+    """The address a connected socket has: an error about another one's packet is not for it."""
     connected: bool = False
     """TCP's handshake is complete for who asked."""
     done: bool = False
@@ -168,6 +170,7 @@ class Ears:
             made.sendto(self._dialect.echo(flow.source_port, room), target)
         elif flow.protocol == "udp":
             made.connect(target)
+            self._note_source(made, question)
             made.send(flow.source_port.to_bytes(2, "big").ljust(room, b"."))
             self._watch(made, mine, lambda: self._on_answer(made, question))
         else:
@@ -175,8 +178,12 @@ class Ears:
             code = made.connect_ex(target)
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
+            self._note_source(made, question)
             self._selector.register(made, selectors.EVENT_WRITE, lambda: self._on_connected(made, question))
             mine.callback(lambda: _forget(self._selector, made))
+
+    def _note_source(self, made: socket.socket, question: _Question) -> None:
+        question.source = socket.inet_pton(self._dialect.family, made.getsockname()[0].split("%")[0])
 
     def _watch(self, made: socket.socket, mine: ExitStack, call: Callable[[], None]) -> None:
         self._selector.register(made, selectors.EVENT_READ, call)
@@ -216,6 +223,8 @@ class Ears:
     def _quotes(self, question: _Question, body: bytes) -> bool:
         quoted = self._dialect.quoted(body)
         if quoted is None or quoted.protocol != question.protocol or quoted.destination != question.flow.destination.packed:
+            return False
+        if question.source not in (None, quoted.source):
             return False
         at = 4 if question.protocol == self._dialect.icmp else 0
         return int.from_bytes(quoted.body[at : at + 2], "big") == question.key
