@@ -70,8 +70,10 @@ class Session:
         """Send probes, all at once, and return what came of each."""
         return cast("tuple[Outcome, ...]", self._call("probe", requests))
 
-    def ping(self, source: str, target: str | Address, *, size: int = 56, df: bool = False, ttl: int = 64, ipv6: bool = False) -> Outcome:
-        """Send one ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation.
+    def ping(
+        self, source: str, target: str | Address, *, size: int = 56, df: bool = False, ttl: int | None = None, ipv6: bool = False
+    ) -> Outcome:
+        """Send one ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation, `ttl` is by default what the node has.
 
         `ipv6`, here and below: a name stands for its IPv6 address.
         """

@@ -20,6 +20,7 @@ from lab.forwarding.offloads import as_device_sends
 from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     ADVERTISEMENT,
+    DEFAULT_HOP_LIMIT,
     FRAGMENTATION_NEEDED,
     HOST,
     NET,
@@ -199,6 +200,8 @@ def send6(journey: Journey, task: Send) -> None:
         return
     if not sending.unsettled:
         packet = packet._replace(source=route.source)
+    if packet.ttl == DEFAULT_HOP_LIMIT:  # so that whoever states just this much has the device's
+        packet = packet._replace(ttl=node.settings6_of(route.exit.device).hop_limit)
     journey.made = packet
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)

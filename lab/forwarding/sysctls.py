@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lab.forwarding.packet import DEFAULT_HOP_LIMIT
+
 _DEFAULTS = {"send_redirects": 1, "accept_redirects": 1, "shared_media": 1}
 """What the kernel starts with where that is not 0 (`ipv4_devconf` in net/ipv4/devinet.c)."""
 
@@ -46,6 +48,8 @@ class DeviceSettings6:
     """That of `conf/all`, which alone counts for a packet (`ip6_forward`), or `force_forwarding` of the device (Linux 6.17)."""
     proxy_ndp: bool
     ignore_linkdown: bool
+    hop_limit: int
+    """Of packets that are made here and leave by the device (`ip6_dst_hoplimit`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ def device_settings6(sysctls: Mapping[str, str], device: str) -> DeviceSettings6
         forwarding=bool(of("all", "forwarding") or of(device, "force_forwarding")),
         proxy_ndp=bool(of("all", "proxy_ndp") or of(device, "proxy_ndp")),
         ignore_linkdown=bool(of(device, "ignore_routes_with_linkdown")),
+        hop_limit=of(device, "hop_limit", DEFAULT_HOP_LIMIT),
     )
 
 

@@ -42,7 +42,7 @@ class Answer:
 class IcmpPort(Protocol):
     """The raw ICMP sockets of a namespace."""
 
-    def send(self, target: Address, message: bytes, *, ttl: int, df: bool, mark: int) -> None:
+    def send(self, target: Address, message: bytes, *, ttl: int | None, df: bool, mark: int) -> None:
         """Send an ICMP message. Raises OSError when the kernel refuses it."""
 
 
@@ -124,8 +124,9 @@ def discover_path_mtu(opened: socket.socket, *, df: bool) -> None:
         opened.setsockopt(socket.IPPROTO_IPV6, IPV6_DONTFRAG, int(df))
 
 
-def limit_hops(opened: socket.socket, ttl: int) -> None:
-    """Set the TTL, or hop limit, of what a socket sends."""
+def limit_hops(opened: socket.socket, ttl: int | None) -> None:
+    """Set the TTL, or hop limit, of what a socket sends; None is what the namespace has by default (`ip_default_ttl`, `hop_limit`)."""
+    ttl = -1 if ttl is None else ttl
     if opened.family == socket.AF_INET:
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
     else:

@@ -57,7 +57,7 @@ class IcmpSocket:
         """Hand to this client what is about its packets."""
         self._clients[client.number] = client
 
-    def send(self, target: Address, message: bytes, *, ttl: int, df: bool, mark: int) -> None:
+    def send(self, target: Address, message: bytes, *, ttl: int | None, df: bool, mark: int) -> None:
         """Send an ICMP message. Raises OSError when the kernel refuses it."""
         discover_path_mtu(self._socket, df=df)
         limit_hops(self._socket, ttl)

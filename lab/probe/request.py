@@ -11,13 +11,13 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class PingRequest:
-    """One ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation."""
+    """One ICMP echo request; `size` is its payload in bytes, `df` forbids fragmentation; without `ttl` it has its namespace's."""
 
     source: str
     target: Address
     size: int = 56
     df: bool = False
-    ttl: int = 64
+    ttl: int | None = None
     mark: int = 0
     """Firewall mark of the socket, here and below."""
 

@@ -87,7 +87,7 @@ def request_of(flow: Flow) -> Request:
     source = str(flow.source)
     payload = None if flow.size is None else flow.size - ip_header(flow.destination) - UDP_HEADER
     if flow.protocol == "icmp":
-        return PingRequest(source, flow.destination, 56 if payload is None else payload, bool(flow.df), flow.ttl or 64, flow.mark)
+        return PingRequest(source, flow.destination, 56 if payload is None else payload, bool(flow.df), flow.ttl, flow.mark)
     if flow.ttl is not None:
         raise InputError("--ttl can be observed with a ping only", hint="leave out --proto")
     if flow.protocol == "udp":
