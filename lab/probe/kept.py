@@ -27,6 +27,10 @@ class Kept:
 
     _conversations: dict[Key, Conversation] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Whether any is kept."""
+        return bool(self._conversations)
+
     def put(self, request: TcpRequest | UdpRequest, conversation: Conversation) -> None:
         """Keep a conversation under the name that its probe gives it; one that was kept under it is closed."""
         key = _key(request)

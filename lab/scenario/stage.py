@@ -48,6 +48,8 @@ class RunningLab:
         self.target = State()
         self.recorder: Recorder | None = None
         """Records every packet, where somebody wants to have them; to be set before the lab reaches its first state."""
+        self._ran = False
+        """Whether literal commands were run since the namespaces were made: they may have changed what no state speaks of."""
         self._bpf = bpf
         self._builder = engine
         self._observer: Observer | None = None
@@ -79,7 +81,14 @@ class RunningLab:
         return max(map(waiting.here, waiting.at), default=0) // MS
 
     def reach(self, state: State, actions: Sequence[Live] = (), *, keep_connections: bool = False) -> None:
-        """Bring the lab to a state by the difference from what it is in, then take the actions only a running lab can take."""
+        """Bring the lab to a state by the difference from what it is in, then take the actions only a running lab can take.
+
+        What literal commands changed may be in no difference (an IPsec policy, flags of a bridge's port): after some, the namespaces are
+        made anew, unless something of them is to be kept.
+        """
+        kept = keep_connections or (self._prober is not None and bool(self._prober.kept))
+        if self._ran and not kept and self.mininet is None:
+            self._begin_anew()
         if self.mininet is not None:
             self.mininet.prepare(state, self.engine)
         if self._prober is not None:
@@ -93,6 +102,7 @@ class RunningLab:
         self.services.reconcile(state if daemons else without_daemons(state))
         self._await_routes(state)
         for action in actions:
+            self._ran = self._ran or isinstance(action.change, RunChange)
             for name in action.on:
                 self._act(name, action)
         if any(isinstance(action.change, ProcessChange) for action in actions):
@@ -102,6 +112,15 @@ class RunningLab:
         if not keep_connections:
             self.engine.flush()
         self._watch(state)
+
+    def _begin_anew(self) -> None:
+        """Let go of all namespaces, with all that runs in them."""
+        self.services.start_all()
+        self.services.retire(State())
+        self.services.reconcile(State())
+        self.engine.apply(State())
+        self.target, self._ran = State(), False
+        self._watch(self.target)
 
     def probe(self, requests: Sequence[Request]) -> tuple[Outcome, ...]:
         """Send probes, all at once, and return what came of each."""

@@ -13,7 +13,19 @@ from lab.forwarding.fib import Query
 from lab.forwarding.netfilter.conntrack import CtState
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.netfilter.values import Value
-from lab.forwarding.packet import ICMP, ICMPV6, IPV6_HEADER, TCP, TCP_HEADER, UDP, FlowKey, Packet
+from lab.forwarding.packet import (
+    ECHO_REQUEST,
+    ECHO_REQUEST_V6,
+    ICMP,
+    ICMPV6,
+    IPV6_HEADER,
+    TCP,
+    TCP_HEADER,
+    UDP,
+    FlowKey,
+    Packet,
+    TcpFlags,
+)
 from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.state.nft import Ct, Fib, Meta, Numgen, Payload
@@ -29,6 +41,13 @@ def undecided(why: str, subject: object) -> Evaluate:
         raise Undecided(why, subject)
 
     return ask
+
+
+def _socket_uid(t: Transit) -> Value | None:
+    """Whose socket made a packet. What the kernel says by itself (errors, resets, replies to pings, neighbour discovery) leaves by sockets
+    that belong to no file, or by none at all (`nft_meta_get_eval_skugid`)."""
+    by_kernel = TcpFlags.RST in t.packet.tcp or (t.packet.icmp is not None and t.packet.icmp.type not in (ECHO_REQUEST, ECHO_REQUEST_V6))
+    return t.uid if t.made_here and t.hook in ("output", "postrouting") and not by_kernel else None
 
 
 # -- the packet ----------------------------------------------------------------------------------------------------
@@ -123,7 +142,7 @@ def meta_of(expression: Meta) -> Evaluate:
         case "pkttype":
             return lambda t: t.link_type
         case "skuid":
-            return lambda t: t.uid if t.made_here and t.hook in ("output", "postrouting") else None
+            return _socket_uid
         case key:
             return undecided(f"meta {key} is not modelled", expression)
 
