@@ -10,10 +10,11 @@ from lab.forwarding.journey import Journey, Visit
 from lab.forwarding.netfilter.conntrack import CtState
 from lab.forwarding.netfilter.hooks import HookRun, run_hook
 from lab.forwarding.netfilter.ruleset import Hook
+from lab.forwarding.netfilter.told import missed, written
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.packet import Packet
 from lab.forwarding.results import Detail, Plain, Stage
-from lab.state.nft import Chain
+from lab.state.nft import Chain, NftRule
 
 _STAGES: dict[Hook, Stage] = {
     "prerouting": Stage.PREROUTING,
@@ -39,6 +40,8 @@ class Filtering:
             rewrites = rewrites_of(run.before, run.after)
             return f"accepted{state}{': ' + ', '.join(rewrites) if rewrites else ''}"
         by = f"policy of chain {run.chain}" if isinstance(run.decided_by, Chain) else f"a rule of chain {run.chain}"
+        if isinstance(run.decided_by, NftRule) and not run.decided_by.comment:
+            by += f" ({written(run.decided_by, run.chain)})"
         verb = "rejected" if run.verdict == "reject" else "dropped"
         return f"{verb} by {by if run.chain else 'the kernel'}{state}{': ' + run.why if run.why else ''}"
 
@@ -52,18 +55,16 @@ class Filtering:
         """Every rule the packet was held against."""
         return tuple(
             Detail(
-                f"chain {met.chain}, rule {_rule_name(met.rule)}: "
-                + ("applies" if met.failed is None else f"does not apply, its statement {met.failed + 1} does not hold"),
+                f"chain {met.chain}, rule {_rule_name(met.rule, met.chain)}: "
+                + ("applies" if met.failed is None else f"does not apply, {missed(met.rule, met.failed, met.chain, self.run)}"),
                 met.rule,
             )
             for met in self.run.met
         )
 
 
-def _rule_name(rule: object) -> str:
-    comment = getattr(rule, "comment", None)
-    handle = getattr(rule, "handle", None)
-    return f'"{comment}"' if comment else f"handle {handle}" if handle is not None else "without comment"
+def _rule_name(rule: NftRule, chain: str) -> str:
+    return f'"{rule.comment}"' if rule.comment else written(rule, chain)
 
 
 def _state_name(state: CtState) -> str:

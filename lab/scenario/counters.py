@@ -13,6 +13,8 @@ Counters = Mapping[str, Mapping[str, int]]
 
 GROUPS: Final = ("TcpExt", "IpExt", "Ip")
 """Groups that may be left out of a counter's name."""
+_SHORT: Final = {"TcpExt": "Tcp", "IpExt": "Ip"}
+"""What the second group of a protocol's counters is named after; nobody remembers in which of the two a counter is."""
 RULE = "rule/"
 """What the name of a rule's counter begins with; the rule's comment follows."""
 
@@ -30,12 +32,19 @@ def rule_counters(tables: Iterable[NftTable]) -> dict[str, int]:
 
 
 def find_counter(name: str, counters: Mapping[str, int]) -> str | None:
-    """Return the counter a name means: as nstat(8) prints it, or without the group it begins with (``IPReversePathFilter``).
+    """Return the counter a name means: as nstat(8) prints it, or as `spellings` has it.
 
     Messages of a type of ICMP have a counter before a kernel lists it.
     """
-    candidates = (name, *(f"{group}{name}" for group in GROUPS))
+    candidates = [name, *(f"{group}{name}" for group in GROUPS)]
+    candidates += [name.replace(short, group, 1) for group, short in _SHORT.items() if name.startswith(short)]
     return next((candidate for candidate in candidates if candidate in counters or is_by_type(candidate)), None)
+
+
+def spellings(counter: str) -> set[str]:
+    """Return how else a name may be written: without its group (``InNoRoutes``), or as if there were one only (``IpInNoRoutes``)."""
+    found = {counter.removeprefix(group) for group in GROUPS}
+    return found | {counter.replace(group, short, 1) for group, short in _SHORT.items() if counter.startswith(group)}
 
 
 def moved_counters(before: Counters, after: Counters) -> dict[str, dict[str, int]]:

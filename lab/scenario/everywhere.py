@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from lab.cluster.logs import log_components
-from lab.scenario.counters import GROUPS, RULE, rule_counters
+from lab.scenario.counters import RULE, rule_counters, spellings
 from lab.scenario.phases import Stage
 from lab.spec import Names, Topology
 from lab.spec.changes import NftChange, RunChange
@@ -114,7 +114,7 @@ class Everywhere:
         if is_by_type(name):
             return None
         known = known_counters()
-        return known | {counter.removeprefix(group) for counter in known for group in GROUPS}
+        return known.union(*map(spellings, known))
 
     def components(self, cluster: str) -> Known:
         """Return what logs in a cluster."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from lab.spec.values import Many, Model, Network
 
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 """Of packets, to a hundredth."""
 
 

@@ -18,6 +18,8 @@ MOST = 50
 
 _EXPECTED: Mapping[str, str] = {
     "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
     "string_type": "text",
     "bool_type": "true or false",
     "dict_type": "a mapping",
@@ -167,6 +169,8 @@ def _hint(details: list[ErrorDetails], given: object, choices: list[str]) -> str
             return f"write {'true' if given.casefold() in ('yes', 'on', 'y') else 'false'}"
         if "int_type" in kinds and given.isdecimal():
             return f"write {given} without quotes"
+        if "float_type" in kinds and re.fullmatch(r"[0-9.]+ ?%?", given):
+            return f"write {given.rstrip(' %')}, without a sign and without quotes"
     elif isinstance(given, bool) and "int_type" in kinds:
         return f"write {int(given)}"
     elif isinstance(given, int | float) and "string_type" in kinds:

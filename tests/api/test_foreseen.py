@@ -98,3 +98,49 @@ def test_a_stopped_server_refuses(file: str) -> None:
 )
 def test_so_does_everybody(file: str, phase: str, answer: str) -> None:
     assert answer in lab("reach", f"{file}@{phase}", "--from", "a", "--to", "192.0.2.66/32").out
+
+
+WORDED = """\
+scenario: worded
+topology: ./row.yaml
+phases:
+  only:
+    changes:
+      - nft:
+          on: [r]
+          script: |
+            table ip t {
+              chain f {
+                type filter hook forward priority 0
+                tcp dport 443 accept
+                udp dport 53 accept
+                ct state invalid accept
+                ip saddr 192.0.2.9 accept
+                ip daddr 192.0.2.66 drop
+              }
+            }
+    expect: [{ping: {from: [a], to: [b], result: silence}}]
+"""
+
+
+def test_a_rule_without_a_name_is_told_by_its_text_and_another_by_what_it_misses(tmp_path: Path) -> None:
+    (tmp_path / "row.yaml").write_text(TOPOLOGY)
+    (tmp_path / "worded.yaml").write_text(WORDED)
+    out = " ".join(lab("trace", str(tmp_path / "worded.yaml"), "a", "b", "--proto", "tcp", "-v").out.split())
+    assert "dropped by a rule of chain ip t f (ip daddr 192.0.2.66 drop)" in out
+    assert "rule tcp dport 443 accept: does not apply, tcp dport is 80, wants 443" in out
+    assert "rule udp dport 53 accept: does not apply, udp dport is nothing, of a packet of tcp, wants 53" in out
+    assert "rule ct state invalid accept: does not apply, ct state is new, wants invalid" in out
+    assert "rule ip saddr 192.0.2.9 accept: does not apply, ip saddr is 192.0.2.2, wants 192.0.2.9" in out
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [("30%", "expected a number, found '30%'\n  hint: write 30, without"), (".nan", "expected a number, found nan")],
+)
+def test_what_is_no_number_of_percent_is_told_so(loss: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "row.yaml").write_text(TOPOLOGY)
+    impaired = WORDED.split("      - nft:")[0] + f"      - impairment: {{on: [r], device: left, loss: {loss}}}\n"
+    (tmp_path / "lossy.yaml").write_text(f"{impaired}    expect: [{{ping: {{from: [a], to: [b]}}}}]\n")
+    answer = lab("check", str(tmp_path / "lossy.yaml"))
+    assert (answer.code, f"changes[0].impairment.loss: {said}" in answer.err) == (2, True), answer.err

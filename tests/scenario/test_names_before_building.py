@@ -81,3 +81,25 @@ def test_every_counter_of_a_namespace_is_known() -> None:
 )
 def test_messages_of_a_type_have_a_counter_before_the_first_of_them(name: str, found: str | None) -> None:
     assert find_counter(name, {"TcpExtIPReversePathFilter": 0}) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("InNoRoutes", "IpExtInNoRoutes"),
+        ("IpInNoRoutes", "IpExtInNoRoutes"),
+        ("TcpIPReversePathFilter", "TcpExtIPReversePathFilter"),
+        ("IpInReceives", "IpInReceives"),
+        ("Ip6InNoRoutes", None),
+    ],
+)
+def test_nobody_has_to_know_in_which_of_two_groups_a_counter_is(name: str, found: str | None) -> None:
+    assert find_counter(name, {"IpExtInNoRoutes": 0, "TcpExtIPReversePathFilter": 0, "IpInReceives": 0}) == found
+
+
+def test_the_nearest_counter_is_of_the_same_protocol(tmp_path: Path) -> None:
+    (tmp_path / "misspelt.yaml").write_text(SCENARIO.replace("IPReversePathFiltr", "IpInNoRoutse"))
+    scenario, topology = open_scenario(str(tmp_path / "misspelt.yaml"))
+    with pytest.raises(InputErrors) as raised:
+        Play(NotToBeBuilt(), scenario, topology, lambda _: None).run()  # type: ignore[arg-type]
+    assert "did you mean 'IpInNoRoutes'?" in [error.hint for error in raised.value.errors]
