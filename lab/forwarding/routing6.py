@@ -96,7 +96,10 @@ def route_output6(
     if answer.type != "unicast":
         raise Undecided(f"sending to an {answer.type} address is not modelled", answer.route)
     way = choose_exit(world, node, answer, packet, made_here=True)
-    own = source if given else preferred_source6(node, answer, way.device, destination)
+    # Of a group of nexthop objects the first says where the source is sought, whichever is taken (`fib6_info_nh_dev`).
+    by_object = answer.route is not None and answer.route.nexthop is not None
+    seen_by = answer.exits[0].device if by_object else way.device
+    own = source if given else preferred_source6(node, answer, seen_by, destination)
     if own is None:
         return OutputRoute(answer, None, None, "EADDRNOTAVAIL", f"{node.name} has no address for the way to {destination}")
     return OutputRoute(answer, own, way, chosen=not given)
