@@ -11,7 +11,7 @@ from lab.forwarding.client import Client
 from lab.forwarding.flow import DATA_OPTIONS, SELECTIVE_OPTIONS, SYN_OPTIONS, Flow, size_of
 from lab.forwarding.journey import Sending
 from lab.forwarding.memory import Memory
-from lab.forwarding.packet import DEFAULT_HOP_LIMIT, ICMPV6, TCP, TCP_HEADER, Address, Packet, TcpFlags
+from lab.forwarding.packet import BY_THE_WAY, ICMPV6, TCP, TCP_HEADER, Address, Packet, TcpFlags
 from lab.forwarding.results import Delivered, Dropped, Outcome, Purpose, Trace, Unknown
 from lab.forwarding.world import World
 from lab.state import Listener, Program
@@ -252,7 +252,7 @@ def _question(progress: Progress) -> Sending:
 
 def _segment(progress: Progress, flags: TcpFlags, purpose: Literal["handshake", "data"], size: int) -> Sending:
     client, flow = progress.client, progress.flow
-    ttl = _default_ttl(progress, client.namespace, client.remote) if flow.ttl is None else flow.ttl
+    ttl = BY_THE_WAY if flow.ttl is None else flow.ttl
     packet = Packet(
         client.address,
         client.remote,
@@ -382,13 +382,9 @@ def _mirrored(progress: Progress, namespace: str, packet: Packet, size: int) -> 
         packet.destination,
         packet.source,
         packet.protocol,
-        ttl=_default_ttl(progress, namespace, packet.source),
+        ttl=BY_THE_WAY,
         size=size,
         source_port=packet.destination_port,
         destination_port=packet.source_port,
         mark=packet.mark if settings.tcp_fwmark_accept and packet.protocol == TCP else 0,
     )
-
-
-def _default_ttl(progress: Progress, namespace: str, towards: Address) -> int:
-    return progress.world.network.node(namespace).settings.default_ttl if towards.version == 4 else DEFAULT_HOP_LIMIT

@@ -210,11 +210,20 @@ class Fib:
         assert route.nexthop is not None
         found = self._mtus.get(route.nexthop)
         if found is None:
-            mine = leaves_of(route.nexthop, self.objects)
-            others = (other for other in self._given if other.nexthop is not None and other.destination.version == self.version)
-            found = frozenset(other.mtu or 0 for other in others if leaves_of(other.nexthop or 0, self.objects) & mine)
-            self._mtus[route.nexthop] = found
+            found = self._mtus[route.nexthop] = frozenset(other.mtu or 0 for other in self._beside(route.nexthop))
         return found
+
+    def hop_limits_beside(self, route: Route) -> frozenset[int]:
+        """Return the hop limits, 0 for none, of the same routes."""
+        assert route.nexthop is not None
+        return frozenset(other.hoplimit or 0 for other in self._beside(route.nexthop))
+
+    def _beside(self, nexthop: int) -> Iterator[Route]:
+        """Yield the routes that share a nexthop object with those that name this one."""
+        mine = leaves_of(nexthop, self.objects)
+        for other in self._given:
+            if other.nexthop is not None and other.destination.version == self.version and leaves_of(other.nexthop, self.objects) & mine:
+                yield other
 
     def with_route(self, old: Route, new: Route) -> Fib:
         """Return the same tables with one route replaced."""

@@ -11,7 +11,7 @@ from lab.forwarding.client import Client
 from lab.forwarding.journey import ANY, Sending
 from lab.forwarding.network import Network
 from lab.forwarding.packet import (
-    DEFAULT_HOP_LIMIT,
+    BY_THE_WAY,
     ECHO_REQUEST,
     ECHO_REQUEST_V6,
     ICMP_HEADER,
@@ -103,12 +103,10 @@ def _myself(version: int, bound: Address | None) -> Address:
 def first_sending(flow: Flow, network: Network) -> tuple[Sending, Client]:
     """Return the first packet of a flow, and the socket that waits for what comes of it."""
     name, bound = resolve_source(flow, network)
-    node = network.node(name)
     version = flow.destination.version
     remote = flow.destination if int(flow.destination) else _myself(version, bound)
     protocol = ICMPV6 if version == 6 and flow.protocol == "icmp" else PROTOCOLS[flow.protocol]
-    default = node.settings.default_ttl if version == 4 else DEFAULT_HOP_LIMIT
-    ttl = default if flow.ttl is None else flow.ttl
+    ttl = BY_THE_WAY if flow.ttl is None else flow.ttl
     nobody = ANY if version == 4 else IPv6Address(0)
     packet = Packet(bound or nobody, remote, protocol, ttl=ttl, tos=flow.tos, size=size_of(flow), mark=flow.mark)
     client = Client(name, protocol, bound or nobody, flow.source_port, remote, flow.destination_port, flow.mark)

@@ -231,7 +231,9 @@ def send(journey: Journey, task: Send) -> None:
     if sending.purpose == "error":
         _ration(visit, packet, route.exit)
     source = route.source or (_NOBODY if sending.purpose == "error" else ANY)
-    journey.made = packet = packet._replace(source=source)
+    found = route.lookup.route if route.lookup is not None else None
+    ttl = packet.ttl or world.hop_limit(node, 4, found, route.exit.device)
+    journey.made = packet = packet._replace(source=source, ttl=ttl)
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
     mtu = _mtu_of(journey, visit, route, packet)

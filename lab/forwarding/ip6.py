@@ -20,7 +20,6 @@ from lab.forwarding.offloads import as_device_sends
 from lab.forwarding.output import pass_output
 from lab.forwarding.packet import (
     ADVERTISEMENT,
-    DEFAULT_HOP_LIMIT,
     FRAGMENTATION_NEEDED,
     HOST,
     NET,
@@ -198,14 +197,13 @@ def send6(journey: Journey, task: Send) -> None:
     if route.errno is not None or route.exit is None or route.source is None:
         journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
         return
+    found = route.lookup.route if route.lookup is not None else None
+    packet = packet._replace(ttl=packet.ttl or world.hop_limit(node, 6, found, route.exit.device))
     if not sending.unsettled:
         packet = packet._replace(source=route.source)
-    if packet.ttl == DEFAULT_HOP_LIMIT:  # so that whoever states just this much has the device's
-        packet = packet._replace(ttl=node.settings6_of(route.exit.device).hop_limit)
     journey.made = packet
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
-    found = route.lookup.route if route.lookup is not None else None
     mtu = world.path_mtu(
         node, packet.destination, found, route.exit, world.route_mtu(node, found, route.exit.device, length_to_fit(packet))
     )

@@ -25,8 +25,8 @@ IP_HEADER, UDP_HEADER, TCP_HEADER, ICMP_HEADER, ETHERNET_HEADER, VXLAN_HEADER = 
 """Bytes. Ethernet is counted without its check sum, as the kernel does."""
 IPV6_HEADER = 40
 ARP_SIZE = 28
-DEFAULT_HOP_LIMIT = 64
-"""Of IPv6 packets made here (IPV6_DEFAULT_HOPLIMIT)."""
+BY_THE_WAY = 0
+"""The TTL or hop limit of a packet that is still to be made, where its way decides: see `World.hop_limit`."""
 ICMP_ERROR_LIMIT = 576
 """Bytes an ICMP error may have in all (RFC 1812, 4.3.2.3; `__icmp_send` in net/ipv4/icmp.c)."""
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.forwarding.packet import DEFAULT_HOP_LIMIT
-
 _DEFAULTS = {"send_redirects": 1, "accept_redirects": 1, "shared_media": 1}
 """What the kernel starts with where that is not 0 (`ipv4_devconf` in net/ipv4/devinet.c)."""
+DEFAULT_HOP_LIMIT = 64
+"""Of IPv6 packets made here (IPV6_DEFAULT_HOPLIMIT)."""
+_LARGEST = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,11 @@ class DeviceSettings6:
     """That of `conf/all`, which alone counts for a packet (`ip6_forward`), or `force_forwarding` of the device (Linux 6.17)."""
     proxy_ndp: bool
     ignore_linkdown: bool
+    """That of the device alone: `conf/all`, when it is written, is written to every device (`addrconf_fixup_linkdown`)."""
     hop_limit: int
-    """Of packets that are made here and leave by the device (`ip6_dst_hoplimit`)."""
+    """Of packets made here that leave by the device, where their route names none (`ip6_dst_hoplimit`)."""
+    mtu: int
+    """The longest IPv6 packet that leaves by the device, in bytes, if the device itself takes as much (`idev->cnf.mtu6`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ def device_settings6(sysctls: Mapping[str, str], device: str) -> DeviceSettings6
         proxy_ndp=bool(of("all", "proxy_ndp") or of(device, "proxy_ndp")),
         ignore_linkdown=bool(of(device, "ignore_routes_with_linkdown")),
         hop_limit=of(device, "hop_limit", DEFAULT_HOP_LIMIT),
+        mtu=_number(sysctls.get(f"net/ipv6/conf/{device}/mtu"), _LARGEST),
     )
 
 
@@ -155,6 +160,35 @@ def settings(sysctls: Mapping[str, str]) -> Settings:
         echo_ignore_all_v6=_flag(sysctls, "net/ipv6/icmp/echo_ignore_all"),
         tcp_loose=_number(sysctls.get("net/netfilter/nf_conntrack_tcp_loose"), 1) != 0,
     )
+
+
+def decisive_sysctls(device: str) -> frozenset[str]:
+    """Return the paths of all sysctls that decide about packets of a namespace with this device: those that are asked for above.
+
+    Whoever reads a kernel reads these. They are told by asking, so that none can be asked for that nobody has read; with several answers,
+    as one may make another superfluous.
+    """
+    asked: set[str] = set()
+    for answer in (None, "0", "1"):
+        noting = _Noting(asked, answer)
+        settings(noting)
+        device_settings(noting, device)
+        device_settings6(noting, device)
+    return frozenset(asked)
+
+
+class _Noting(dict[str, str]):
+    """Sysctls that all have one value, or none, and note which of them are asked for."""
+
+    def __init__(self, asked: set[str], answer: str | None) -> None:
+        super().__init__()
+        self._asked = asked
+        self._answer = answer
+
+    def get(self, key: str, default: object = None) -> str | None:  # type: ignore[override]
+        """Note the key, and give the answer."""
+        self._asked.add(key)
+        return self._answer
 
 
 def _flag(sysctls: Mapping[str, str], key: str) -> bool:

@@ -15,7 +15,7 @@ from lab.forwarding.causes import Reason
 from lab.forwarding.journey import Journey, Receive, SendOuter, Transmit, Visit
 from lab.forwarding.network import Node
 from lab.forwarding.packet import (
-    DEFAULT_HOP_LIMIT,
+    BY_THE_WAY,
     LEAST_MTU_V6,
     LEAST_PATH_MTU,
     TCP,
@@ -107,7 +107,7 @@ def encapsulate(journey: Journey, task: Transmit) -> None:
             kind.local or (IPv4Address(0) if four else IPv6Address(0)),
             remote,
             UDP,
-            ttl=kind.ttl or (node.settings.default_ttl if four else DEFAULT_HOP_LIMIT),
+            ttl=kind.ttl or BY_THE_WAY,
             df=kind.df and four,
             size=task.frame.size + kind.overhead,
             source_port=_source_port(world, task.frame),
@@ -184,11 +184,12 @@ def _send(journey: Journey, visit: Visit, link: Link, kind: Vxlan, outer: Packet
         return
     if entry is None and outer.tunnel is not None and not outer.mark:
         _demand_own_way(world, node, link, outer, way)
-    outer = outer._replace(source=way.source or outer.source)
+    found = None if way.lookup is None else way.lookup.route
+    ttl = outer.ttl or world.hop_limit(node, outer.version, found, way.exit.device)
+    outer = outer._replace(source=way.source or outer.source, ttl=ttl)
     visit.note(Stage.ENCAPSULATION, Encapsulation(link, outer.tunnel.frame, outer, entry, copies), link.name, None, outer)  # type: ignore[union-attr]
     visit.note(Stage.OUTPUT_ROUTING, way, way.exit.device)
     world.demand_known_mtu(outer)
-    found = None if way.lookup is None else way.lookup.route
     mtu = world.route_mtu(node, found, way.exit.device, outer.size)
     mtu = world.path_mtu(node, outer.destination, found, way.exit, mtu)
     _tell_inner(world, node, link, outer, mtu - kind.overhead)

@@ -80,13 +80,26 @@ class World:
         Raises Undecided for a packet of a size that fits some but not all of the routes that share a nexthop object and were in use before.
         What was looked up for one of them is kept with the object, on every processor by itself, and serves the others (`rt_cache_route`).
         """
-        own = _own_mtu(node, route, device)
+        version = 4 if route is None else route.destination.version
+        own = _own_mtu(node, version, route, device)
         if route is None or route.nexthop is None:
             return own
         used = self._mtus_in_use(node, route)
-        if len(used) > 1 and size > min(mtu or _own_mtu(node, None, device) for mtu in used):
+        if len(used) > 1 and size > min(mtu or _own_mtu(node, version, None, device) for mtu in used):
             raise Undecided("routes that share a nexthop object and differ in their MTU may take over one another's", route)
         return own
+
+    def hop_limit(self, node: Node, version: int, route: Route | None, device: str) -> int:
+        """Return the TTL or hop limit of a packet made here for which nobody has chosen one: that of its route, else that of its namespace
+        or, of IPv6, of the device it leaves by (`ip4_dst_hoplimit`, `ip6_dst_hoplimit`).
+
+        Raises Undecided where routes share a nexthop object and differ in it: what is kept of one serves the others, as with MTUs.
+        """
+        if route is not None and route.nexthop is not None and len(node.fib_of(version).hop_limits_beside(route)) > 1:
+            raise Undecided("routes that share a nexthop object and differ in their hop limit may take over one another's", route)
+        if route is not None and route.hoplimit:
+            return route.hoplimit
+        return node.settings.default_ttl if version == 4 else node.settings6_of(device).hop_limit
 
     def _mtus_in_use(self, node: Node, route: Route) -> frozenset[int]:
         """Return the MTUs, 0 for none, of the routes that were in use before and share a nexthop object with one in use from now on."""
@@ -137,8 +150,9 @@ def length_to_fit(packet: Packet) -> int:
     return ANY_SIZE if TcpFlags.SYN in packet.tcp else packet.size
 
 
-def _own_mtu(node: Node, route: Route | None, device: str) -> int:
+def _own_mtu(node: Node, version: int, route: Route | None, device: str) -> int:
     if route is not None and route.mtu:
         return route.mtu
     link = node.links.get(device)
-    return ANY_SIZE if link is None else link.mtu
+    mtu = ANY_SIZE if link is None else link.mtu
+    return mtu if version == 4 else min(mtu, node.settings6_of(device).mtu)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from lab.forwarding.sysctls import decisive_sysctls
 from lab.kernel.handles import Handles
 from lab.kernel.impairments import recognised
 from lab.kernel.netlink.addresses import IFADDRMSG
 from lab.kernel.netlink.channel import Channel
-from lab.kernel.netlink.found import DUMP_LINKS, IPV4_CONF, FoundLink, found_links
+from lab.kernel.netlink.found import DUMP_LINKS, IPV4_CONF, IPV6_CONF, FoundLink, found_links
 from lab.kernel.netlink.neighbours import NDMSG, NTF_PROXY
 from lab.kernel.netlink.nexthops import NHMSG, read_nexthop
 from lab.kernel.netlink.qdiscs import DUMP_QDISCS, RTM_GETQDISC, read_qdisc
@@ -40,18 +41,12 @@ from lab.state.objects import Address
 
 Indexes = Mapping[str, Mapping[str, int]]
 
+_OF_ANY_LINK: Final = "*"
 GENERAL_SYSCTLS: Final = (
-    "net/ipv4/ip_forward",
-    "net/ipv4/icmp_ratelimit",
-    "net/ipv4/icmp_ratemask",
-    "net/ipv4/icmp_msgs_per_sec",
-    "net/ipv4/icmp_echo_ignore_all",
-    "net/ipv4/icmp_errors_use_inbound_ifaddr",
     "net/ipv4/ip_no_pmtu_disc",
-    "net/ipv4/fib_multipath_hash_policy",
-    "net/ipv6/conf/all/forwarding",
-    "net/ipv6/conf/all/disable_ipv6",
-    *(f"net/ipv4/conf/{place}/{key}" for place in ("all", "default") for key in IPV4_CONF if (place, key) != ("all", "forwarding")),
+    "net/ipv4/icmp_msgs_per_sec",
+    "net/ipv4/conf/all/log_martians",
+    *sorted(path for path in decisive_sysctls(_OF_ANY_LINK) if f"/{_OF_ANY_LINK}/" not in path),
 )
 """Sysctls that decide what becomes of packets; read whether a state states them or not. Those of single links come with the links."""
 
@@ -158,13 +153,20 @@ def _fdb(channel: Channel, names: Mapping[int, str], links: Iterable[Link]) -> l
 
 
 def _sysctls_of_links(links: Iterable[FoundLink]) -> dict[str, str]:
-    """The IPv4 settings of each link, which its dump brought along."""
-    return {
-        f"net/ipv4/conf/{found.link.name}/{key}": str(found.ipv4_conf[place - 1])
-        for found in links
-        for key, place in IPV4_CONF.items()
-        if place <= len(found.ipv4_conf)
-    }
+    """The settings of each link, which its dump brought along.
+
+    The longest IPv6 packet is told only where somebody has set it: else it is the MTU of the link, and changes with that
+    (NETDEV_CHANGEMTU in addrconf_notify).
+    """
+    found: dict[str, str] = {}
+    for one in links:
+        name, settings, settings6 = one.link.name, one.ipv4_conf, one.ipv6_conf
+        found |= {f"net/ipv4/conf/{name}/{key}": str(settings[place - 1]) for key, place in IPV4_CONF.items() if place <= len(settings)}
+        found |= {f"net/ipv6/conf/{name}/{key}": str(settings6[place]) for key, place in IPV6_CONF.items() if place < len(settings6)}
+        mtu = f"net/ipv6/conf/{name}/mtu"
+        if found.get(mtu) == str(one.link.mtu):
+            del found[mtu]
+    return found
 
 
 def with_peers(links: Mapping[str, Sequence[FoundLink]]) -> dict[str, list[FoundLink]]:

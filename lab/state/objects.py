@@ -276,6 +276,8 @@ class Route:
     mtu_locked: bool = False
     """`mtu lock`: no path MTU is learned in its place, and nothing sent by it forbids fragments of itself."""
     advmss: int | None = None
+    hoplimit: int | None = None
+    """TTL or hop limit of packets made here that go by it; those that pass by keep theirs."""
     hops: tuple[NextHop, ...] = ()
     nexthop: int | None = None
     """The nexthop object it names (`nhid`)."""

@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 
 from lab.kernel.netlink import links as nl
 from lab.kernel.netlink.attributes import Attributes, ip_address, mac_address, number, read_attributes, string
-from lab.kernel.netlink.wire import AF_INET, AF_UNSPEC, u32
+from lab.kernel.netlink.wire import AF_INET, AF_INET6, AF_UNSPEC, u32
 from lab.state import Bridge, BridgePort, Link, Loopback, Macvlan, OtherKind, Tun, Vxlan
 from lab.state.objects import LinkKind
 
@@ -17,6 +17,7 @@ IFLA_EXT_MASK: Final = 29
 _SKIP_STATISTICS: Final = 1 << 3
 _IFF_LOOPBACK: Final = 8
 _IFLA_INET_CONF: Final = 1
+_IFLA_INET6_CONF: Final = 2
 _IFLA_TUN_TYPE: Final = 3
 _IFF_TAP: Final = 2
 
@@ -31,6 +32,7 @@ IPV4_CONF: Final = {
     "proxy_arp": 3,
     "accept_redirects": 4,
     "send_redirects": 6,
+    "shared_media": 7,
     "rp_filter": 8,
     "log_martians": 11,
     "arp_filter": 13,
@@ -39,9 +41,21 @@ IPV4_CONF: Final = {
     "arp_accept": 21,
     "accept_local": 23,
     "src_valid_mark": 24,
+    "proxy_arp_pvlan": 25,
     "route_localnet": 26,
+    "ignore_routes_with_linkdown": 29,
 }
 """The IPv4 settings of an interface that decide what becomes of packets, with their place in the kernel's array (uapi/linux/ip.h)."""
+
+IPV6_CONF: Final = {
+    "hop_limit": 1,
+    "mtu": 2,
+    "proxy_ndp": 22,
+    "disable_ipv6": 26,
+    "ignore_routes_with_linkdown": 39,
+    "force_forwarding": 59,
+}
+"""Those of IPv6, with their place in its array, which begins with 0 (uapi/linux/ipv6.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,8 @@ class FoundLink:
     """Whether that link is in another network namespace."""
     ipv4_conf: tuple[int, ...]
     """The kernel's IPv4 settings of the interface, in the order of IPV4_DEVCONF_*."""
+    ipv6_conf: tuple[int, ...]
+    """Its IPv6 settings, in the order of DEVCONF_*; empty where it has no IPv6."""
 
 
 def found_links(bodies: Iterator[bytes]) -> list[FoundLink]:
@@ -92,9 +108,10 @@ def _found(index: int, flags: int, attributes: Attributes, names: Mapping[int, s
         master=names.get(master) if master else None,
         port=port,
     )
-    return FoundLink(
-        index, string(info.get(nl.IFLA_INFO_KIND, b"")), link, below, nl.IFLA_LINK_NETNSID in attributes, _ipv4_conf(attributes)
-    )
+    elsewhere = nl.IFLA_LINK_NETNSID in attributes
+    families = read_attributes(attributes.get(nl.IFLA_AF_SPEC, b""))
+    settings = (_conf(families.get(family, b""), place) for family, place in ((AF_INET, _IFLA_INET_CONF), (AF_INET6, _IFLA_INET6_CONF)))
+    return FoundLink(index, string(info.get(nl.IFLA_INFO_KIND, b"")), link, below, elsewhere, *settings)
 
 
 def _mac(data: bytes) -> str | None:
@@ -155,7 +172,7 @@ def _port(info: Attributes) -> BridgePort | None:
     )
 
 
-def _ipv4_conf(attributes: Attributes) -> tuple[int, ...]:
-    families = read_attributes(attributes.get(nl.IFLA_AF_SPEC, b""))
-    array = read_attributes(families.get(AF_INET, b"")).get(_IFLA_INET_CONF, b"")
+def _conf(family: bytes, place: int) -> tuple[int, ...]:
+    """The settings of an interface for one version of IP, out of what its dump says of that."""
+    array = read_attributes(family).get(place, b"")
     return struct.unpack(f"={len(array) // 4}i", array)

@@ -49,6 +49,7 @@ RTA_NH_ID: Final = 30
 RTAX_LOCK: Final = 1
 RTAX_MTU: Final = 2
 RTAX_ADVMSS: Final = 8
+RTAX_HOPLIMIT: Final = 10
 
 RTNH_F_ONLINK: Final = 4
 
@@ -115,10 +116,10 @@ def _body(route: Route, indexes: Indexes) -> bytes:
         body += u32(RTA_PRIORITY, route.metric)
     if route.source is not None:
         body += address(RTA_PREFSRC, route.source)
-    if route.mtu is not None or route.advmss is not None:
-        metrics = b"" if route.mtu is None else u32(RTAX_MTU, route.mtu)
-        metrics += u32(RTAX_LOCK, 1 << RTAX_MTU) if route.mtu_locked else b""
-        body += attribute(RTA_METRICS, metrics if route.advmss is None else metrics + u32(RTAX_ADVMSS, route.advmss))
+    if route.mtu is not None or route.advmss is not None or route.hoplimit is not None:
+        lock = 1 << RTAX_MTU if route.mtu_locked else None
+        metrics = ((RTAX_LOCK, lock), (RTAX_MTU, route.mtu), (RTAX_ADVMSS, route.advmss), (RTAX_HOPLIMIT, route.hoplimit))
+        body += attribute(RTA_METRICS, b"".join(u32(kind, value) for kind, value in metrics if value is not None))
     if route.nexthop is not None:
         body += u32(RTA_NH_ID, route.nexthop)
     if route.hops:

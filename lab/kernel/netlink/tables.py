@@ -84,6 +84,7 @@ def read_route(body: bytes, names: Names) -> Route | None:
         mtu=number(metrics[nr.RTAX_MTU]) if nr.RTAX_MTU in metrics else None,
         mtu_locked=bool(number(metrics.get(nr.RTAX_LOCK, b"")) & 1 << nr.RTAX_MTU),
         advmss=number(metrics[nr.RTAX_ADVMSS]) if nr.RTAX_ADVMSS in metrics else None,
+        hoplimit=number(metrics[nr.RTAX_HOPLIMIT]) if nr.RTAX_HOPLIMIT in metrics else None,
         hops=_hops(attributes.get(nr.RTA_MULTIPATH, b""), names),
         nexthop=nexthop,
     )

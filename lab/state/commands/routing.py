@@ -57,6 +57,7 @@ def route_text(route: Route) -> str:
     words += [f"metric {route.metric}"] if route.metric else []
     words += [f"mtu {'lock ' if route.mtu_locked else ''}{route.mtu}"] if route.mtu is not None else []
     words += [f"advmss {route.advmss}"] if route.advmss is not None else []
+    words += [f"hoplimit {route.hoplimit}"] if route.hoplimit is not None else []
     words += [f"nhid {route.nexthop}"] if route.nexthop is not None else []
     words += [hop for one in route.hops for hop in _hop(one)]
     return " ".join(words)

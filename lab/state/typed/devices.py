@@ -61,6 +61,7 @@ def change_links(reader: Reader, builder: StateBuilder, namespace: NamespaceBuil
                 if mtu < 68:
                     reader.refuse("Invalid argument (the smallest MTU is 68 bytes)")
                 namespace.change_link(device, mtu=mtu)
+                namespace.sysctls.pop(f"net/ipv6/conf/{device}/mtu", None)  # it becomes the same (addrconf_notify)
             case "address":
                 namespace.change_link(device, mac=mac_address(reader))
             case "master":

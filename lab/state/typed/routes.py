@@ -39,7 +39,22 @@ _ROUTE_VERBS: Final = (
     "save",
     "restore",
 )
-_ROUTE_WORDS: Final = ("via", "dev", "table", "proto", "scope", "metric", "src", "onlink", "mtu", "advmss", "tos", "nexthop", "nhid")
+_ROUTE_WORDS: Final = (
+    "via",
+    "dev",
+    "table",
+    "proto",
+    "scope",
+    "metric",
+    "src",
+    "onlink",
+    "mtu",
+    "advmss",
+    "hoplimit",
+    "tos",
+    "nexthop",
+    "nhid",
+)
 
 
 @dataclass(slots=True)
@@ -60,6 +75,7 @@ class _Said:
     mtu: int | None = None
     mtu_locked: bool = False
     advmss: int | None = None
+    hoplimit: int | None = None
     hops: list[NextHop] = field(default_factory=list)
     nexthop: int | None = None
 
@@ -135,6 +151,8 @@ def _read_route(reader: Reader, namespace: NamespaceBuilder) -> _Said:
                 said.mtu = reader.number("an MTU", 65535)
             case "advmss":
                 said.advmss = reader.number("a segment size", 65535)
+            case "hoplimit":
+                said.hoplimit = reader.number("a hop limit", 255)
             case "tos" | "dsfield":
                 said.tos = reader.number("a TOS", 255)
             case "nexthop":
@@ -219,6 +237,7 @@ def _route(reader: Reader, said: _Said) -> Route:
         mtu=said.mtu,
         mtu_locked=said.mtu_locked,
         advmss=said.advmss,
+        hoplimit=said.hoplimit or None,
         hops=() if single is not None else tuple(said.hops),
         nexthop=said.nexthop,
     )

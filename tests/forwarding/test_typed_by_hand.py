@@ -1,0 +1,169 @@
+"""What somebody typed in a running lab, row by row: what the kernel does then, and the model, asked about what was read back.
+
+The model says the same as the kernel, or that it does not know, and why; it never says something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from lab.api.inputs import open_state
+from lab.explain.prediction import expected_result, flow_of
+from lab.forwarding import Conversation, Network, trace
+from lab.forwarding.sysctls import decisive_sysctls
+from lab.kernel.netlink.found import IPV4_CONF, IPV6_CONF
+from lab.kernel.readback import GENERAL_SYSCTLS
+from lab.kernel.sandbox import Report, Sandbox, run_in_sandbox
+from lab.probe import PingRequest, Request, TcpRequest, UdpRequest
+from lab.scenario.stage import RunningLab
+from lab.state import State
+from tests.forwarding import six
+
+B, B6, PROXIED = IPv4Address("192.0.2.130"), six.B, IPv6Address("2001:db8:1::77")
+PING, PING6, LONG6 = PingRequest("a", B), PingRequest("a", B6), PingRequest("a", B6, 1400)
+TCP, UDP, UDP6 = TcpRequest("a", B, 80), UdpRequest("a", B, 53), UdpRequest("a", B6, 7)
+
+
+def four() -> State:
+    """Host a, routers r1 and r2, host b."""
+    return open_state("three-in-a-row")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is typed in a network, what is sent, and what comes of it."""
+
+    name: str
+    typed: tuple[str, ...]
+    request: Request
+    result: str
+    says: str | None = None
+    """Why the model does not know; None where it has to know."""
+    build: Callable[[], State] = four
+
+
+def six_row(name: str, typed: tuple[str, ...], request: Request, result: str, says: str | None = None) -> Row:
+    return Row(name, typed, request, result, says, six.network)
+
+
+def lost_carrier(node: str, to: str, version: str, value: int) -> tuple[str, ...]:
+    """A better route by a device without carrier."""
+    return (
+        f"{node} ip link add x type veth peer y",
+        f"{node} ip link set x up",
+        f"{node} sysctl -qw net.{version}.conf.x.ignore_routes_with_linkdown={value}",
+        f"{node} ip route add {to} dev x",
+    )
+
+
+PROXY = (
+    "r ip -6 neigh add proxy 2001:db8:1::77 dev ra",
+    "r ip -6 route add 2001:db8:1::77/128 via 2001:db8:2::2 dev rb",
+    "b ip -6 addr add 2001:db8:1::77/128 dev lo",
+    "r sysctl -qw net.ipv6.neigh.ra.proxy_delay=0",  # or the answer comes when nobody waits any more
+)
+SETTINGS = (
+    Row("the default TTL of what answers", ("b sysctl -qw net.ipv4.ip_default_ttl=2",), PING, "silence"),
+    Row("a default TTL that is just enough", ("b sysctl -qw net.ipv4.ip_default_ttl=3",), PING, "reply"),
+    Row("the default TTL of a connection", ("a sysctl -qw net.ipv4.ip_default_ttl=2",), TCP, "unreachable"),
+    Row("a route by a device without carrier", lost_carrier("r2", "192.0.2.130/32", "ipv4", 0), PING, "unreachable"),
+    Row("the same, and such routes are ignored", lost_carrier("r2", "192.0.2.130/32", "ipv4", 1), PING, "reply"),
+    six_row("a route of IPv6 by a device without carrier", lost_carrier("r", "2001:db8:2::2/128", "ipv6", 0), PING6, "unreachable"),
+    six_row("the same of IPv6, and such routes are ignored", lost_carrier("r", "2001:db8:2::2/128", "ipv6", 1), PING6, "reply"),
+    six_row("echo requests of IPv6 are ignored", ("b sysctl -qw net.ipv6.icmp.echo_ignore_all=1",), PING6, "silence"),
+    six_row("the hop limit of a device", ("b sysctl -qw net.ipv6.conf.eth0.hop_limit=1",), PING6, "silence"),
+    six_row("that of all devices counts for none", ("b sysctl -qw net.ipv6.conf.all.hop_limit=1",), PING6, "reply"),
+    six_row("the longest packet of IPv6", ("r sysctl -qw net.ipv6.conf.rb.mtu=1300",), LONG6, "unreachable"),
+    six_row("it does not count for shorter ones", ("r sysctl -qw net.ipv6.conf.rb.mtu=1300",), PING6, "reply"),
+    six_row(
+        "it is forgotten when the link gets an MTU",
+        ("r sysctl -qw net.ipv6.conf.rb.mtu=1300", "r ip link set rb mtu 1490"),
+        LONG6,
+        "reply",
+    ),
+    six_row("neighbours are answered for", (*PROXY, "r sysctl -qw net.ipv6.conf.ra.proxy_ndp=1"), PingRequest("a", PROXIED), "reply"),
+    six_row("the same is not switched on", PROXY, PingRequest("a", PROXIED), "unreachable"),
+)
+OWN_DEFAULT = "b sysctl -qw net.ipv4.ip_default_ttl=1"
+HOP_LIMITS = (
+    Row("the hop limit of the way back", ("b ip route replace default via 192.0.2.129 hoplimit 2",), PING, "silence"),
+    Row("that of the way there, of a datagram", ("a ip route replace default via 192.0.2.1 hoplimit 2",), UDP, "unreachable"),
+    Row("it does not count for what passes by", ("r1 ip route replace 192.0.2.128/26 via 192.0.2.66 hoplimit 1",), UDP, "reply"),
+    Row("it goes before the default", (OWN_DEFAULT, "b ip route replace default via 192.0.2.129 hoplimit 9"), PING, "reply"),
+    six_row("the same of IPv6", ("b ip -6 route replace default via 2001:db8:2::1 dev eth0 hoplimit 1",), PING6, "silence"),
+    six_row("the same of a datagram", ("a ip -6 route replace default via 2001:db8:1::1 dev eth0 hoplimit 1",), UDP6, "unreachable"),
+)
+
+
+def said(conversation: Conversation) -> str:
+    """What the model expects, in the words of a probe's outcome."""
+    result = expected_result(conversation)
+    return f"unknown: {conversation.outcome.why}" if result is None else result
+
+
+def differences(rows: tuple[Row, ...], sandbox: Sandbox) -> list[str]:
+    found: list[str] = []
+    with RunningLab(sandbox) as lab:
+        for row in rows:
+            lab.reach(State())  # what was typed goes with its namespace
+            lab.reach(row.build())
+            for line in row.typed:
+                node, _, words = line.partition(" ")
+                done = lab.sandbox.run(node, tuple(words.split()), seconds=20)
+                assert done.returncode == 0, (row.name, line, done.stderr)
+            flow = flow_of(row.request)
+            assert flow is not None
+            model = said(trace(Network(lab.refresh()), flow))
+            (outcome,) = lab.probe([row.request])
+            knows = model == row.result if row.says is None else model.startswith("unknown: ") and row.says in model
+            if outcome.result != row.result or not knows:
+                found.append(f"{row.name}: the kernel {outcome.result}, the model {model}, expected {row.result} ({row.says})")
+    return found
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("rows", [SETTINGS, HOP_LIMITS], ids=["settings", "hop limits"])
+def test_the_model_says_what_the_kernel_does(rows: tuple[Row, ...]) -> None:
+    def inside(sandbox: Sandbox, _: Report) -> list[str]:
+        return differences(rows, sandbox)
+
+    found = run_in_sandbox(inside)
+    assert not found, "\n".join(found)
+
+
+# -- what is read back ---------------------------------------------------------------------------------------------
+
+
+def test_every_setting_that_decides_is_read_back() -> None:
+    """Those of a link come with its dump, the others one by one."""
+    read = {*GENERAL_SYSCTLS, *(f"net/ipv4/conf/x/{key}" for key in IPV4_CONF), *(f"net/ipv6/conf/x/{key}" for key in IPV6_CONF)}
+    assert decisive_sysctls("x") <= read
+
+
+@pytest.mark.kernel
+def test_settings_of_links_are_what_was_written() -> None:
+    """Each is written to what it was not, one after the other, so that no place in the kernel's arrays can be mistaken."""
+
+    def inside(sandbox: Sandbox, _: Report) -> list[str]:
+        wrong = []
+        with RunningLab(sandbox) as lab:
+            lab.reach(six.network())
+            for version, keys in (("ipv4", IPV4_CONF), ("ipv6", IPV6_CONF)):
+                for key in keys:
+                    path = f"net/{version}/conf/rb/{key}"
+                    before = lab.refresh()["r"].sysctls.get(path)
+                    if before is None and key == "force_forwarding":
+                        continue  # Linux 6.17
+                    value = "1298" if key == "mtu" else "1" if before == "0" else "0" if key != "hop_limit" else "9"
+                    done = lab.sandbox.run("r", ("sysctl", "-qw", f"{path}={value}"), seconds=20)
+                    read = lab.refresh()["r"].sysctls.get(path)
+                    if done.returncode or read != value:
+                        wrong.append(f"{path}: {read} is read, {value} was written over {before} {done.stderr}")
+        return wrong
+
+    found = run_in_sandbox(inside)
+    assert not found, "\n".join(found)
