@@ -48,7 +48,7 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
 def _check(name: str) -> list[str]:
     """Check a file. Returns what is no mistake and may not be meant. Raises InputError."""
     from lab.cluster import compile as compile_clusters
-    from lab.scenario.check import check_states
+    from lab.scenario.check import check_states, rules_into_nothing
     from lab.spec import Loaded, is_lesson, open_file
     from lab.spec.check_scenario import phases_without_expectations
     from lab.spec.lesson_file import open_lesson, variants_to_check
@@ -65,9 +65,11 @@ def _check(name: str) -> list[str]:
     if isinstance(opened, Loaded):
         check_state(compile_clusters(opened.model, place=opened.place))
         return []
+    notes = []
     for scenario, topology in opened.values():
-        check_states(scenario, topology)
-    return [
+        compiled = check_states(scenario, topology)
+        notes += [f"{place}: note: {said}" for said, place in rules_into_nothing(scenario, topology, compiled)]
+    return notes + [
         f"{place}: note: the phase {phase!r} expects nothing, so that nothing can fail in it"
         for scenario, _ in opened.values()
         for phase, place in phases_without_expectations(scenario)

@@ -13,10 +13,10 @@ from lab.scenario.everywhere import Compiled, Everywhere
 from lab.scenario.named import Named, named_in_change, named_in_expectation
 from lab.scenario.phases import Stage, compile_stages
 from lab.spec import Loaded, Names, Scenario, Topology, topology_of
-from lab.spec.changes import ProcessChange
+from lab.spec.changes import ProcessChange, RuleChange
 from lab.spec.document import Path
 from lab.spec.expectations import AnyExpectation, Dns, Http, ProbeExpectation, Series, Traceroute
-from lab.state import State
+from lab.state import State, Table
 from lab.state import mistakes as mistakes_of
 
 
@@ -39,6 +39,29 @@ def check_states(scenario: Loaded[Scenario], topology: Loaded[Topology]) -> Comp
     if mistakes:  # what is wrong with a change is wrong in all the phases that follow from it
         raise InputErrors(list({(mistake.place, mistake.message): mistake for mistake in mistakes}.values()))
     return compiled
+
+
+def rules_into_nothing(scenario: Loaded[Scenario], topology: Loaded[Topology], compiled: Compiled) -> Iterator[tuple[str, Place]]:
+    """Yield, with its place, every rule that a change adds and that looks up a table in which no phase has a route.
+
+    It is no mistake (`ip rule` takes it, and such a packet goes on to the next rule), and mostly not meant. Where commands are run nobody
+    knows what they fill.
+    """
+    there = {phase: topology_of(topology, scenario, phase).model for phase in scenario.model.phases}
+    commanded = Everywhere(compiled, there).commanded
+    for stage, state in compiled:
+        names = Cast.of(state, there[stage.phase]).names
+        for index, item in enumerate(stage.source.changes):
+            change = item.change
+            if not isinstance(change, RuleChange) or change.action != "add" or change.type != "lookup" or change.table is None:
+                continue
+            for name in names.expand(change.on):
+                here = [state[name] for _, state in compiled if name in state.namespaces]
+                filled = {int(route.table) for namespace in here for route in namespace.routes}
+                if name not in commanded and change.table not in filled:
+                    nearest = min(filled - {Table.LOCAL}, key=lambda table: abs(table - int(change.table or 0)), default=Table.MAIN)
+                    said = f"table {int(change.table)} of {name!r} has no routes in any phase; the nearest that has some is {int(nearest)}"
+                    yield said, scenario.place(*stage.path, "changes", index, item.kind, "table")
 
 
 def _mistakes(scenario: Loaded[Scenario], path: Path, named: Iterable[Named]) -> Iterator[InputError]:

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from lab.errors import InputError, InputErrors, Place, nearest
 from lab.spec.check_cluster import check_cluster
 from lab.spec.check_ports import check_ports
+from lab.spec.check_segments import check_segments
 from lab.spec.cluster import Node
 from lab.spec.document import Path
 from lab.spec.findings import Mistakes, dangling, overlap, overlaps, sysctl_name, sysctl_value, twice
@@ -24,6 +25,7 @@ def check_topology(loaded: Loaded[Topology]) -> None:
     mistakes = [
         *_names(loaded),
         *_segments(loaded),
+        *check_segments(loaded),
         *_policies(loaded),
         *check_ports(loaded),
         *_routers(loaded),
@@ -202,6 +204,9 @@ def _hosts(loaded: Loaded[Topology]) -> Mistakes:
         yield from _on_segment(host.address, cidr, host.segment, loaded.place(*path, "address"))
         if host.gateway is not None:
             yield from _on_segment(host.gateway, cidr, host.segment, loaded.place(*path, "gateway"))
+            if host.gateway == host.address:
+                hint = "name the address of a router on its segment"
+                yield InputError(f"{name!r} is its own gateway", place=loaded.place(*path, "gateway"), hint=hint)
         yield from _machine(loaded, host, host.segment, path)
         yield from twice("the port", _ports(loaded, host, path), loaded.document.file)
     owners = ((dns.rstrip(".").lower(), name, index) for name, host in loaded.model.hosts.items() for index, dns in enumerate(host.names))
@@ -227,6 +232,9 @@ def _nodes(loaded: Loaded[Topology]) -> Mistakes:
                 yield dangling("segment", segment, segments, loaded.place(*node_path, "segment"))
                 continue
             yield from _on_segment(node.address, segments[segment].cidr, segment, loaded.place(*node_path, "address"))
+            if node.address == cluster.gateway:
+                hint = "name the address of a router on their segment as the cluster's `gateway`"
+                yield InputError(f"{node_name!r} is its own gateway", place=loaded.place(*node_path, "address"), hint=hint)
             yield from _machine(loaded, node, segment, node_path)
 
 

@@ -14,7 +14,7 @@ from lab.spec.topology import Topology
 def check_ports(loaded: Loaded[Topology]) -> Mistakes:
     """Yield a mistake for every key of a segment's ports that is no member of it."""
     for name, segment in loaded.model.segments.items():
-        members = list(_members(loaded.model, name))
+        members = list(members_of(loaded.model, name))
         for key in segment.ports:
             if not any(fnmatchcase(member, key) for member in members):
                 place = loaded.key_place("segments", name, "ports", key)
@@ -22,7 +22,8 @@ def check_ports(loaded: Loaded[Topology]) -> Mistakes:
                 yield InputError(f"nobody on segment {name!r} is called {quoted(key)}", place=place, hint=hint)
 
 
-def _members(topology: Topology, segment: str) -> Iterator[str]:
+def members_of(topology: Topology, segment: str) -> Iterator[str]:
+    """Yield the names of those that are on a segment."""
     yield from (name for name, router in topology.routers.items() if segment in router.interfaces)
     yield from (name for name, host in topology.hosts.items() if segment in (host.segment, *host.interfaces))
     for cluster in topology.clusters.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -54,15 +55,36 @@ MACHINE_WIDE: Final = frozenset(
 net/ipv4/sysctl_net_ipv4.c, ipv4_route_table in net/ipv4/route.c, nf_conntrack_standalone_init_sysctl() in
 net/netfilter/nf_conntrack_standalone.c)."""
 
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
+_THREE: Final = re.compile(r"\d{1,10}(?:\s+\d{1,10}){2}", re.ASCII)
 _RP_FILTER: Final[Mapping[str, int]] = {"off": 0, "none": 0, "strict": 1, "on": 1, "loose": 2}
 """What people call the modes of rp_filter (ip-sysctl.rst, RFC 3704)."""
+
+
+_TAKES: Final[Mapping[str, tuple[re.Pattern[str], range, str]]] = {
+    "net/ipv4/ip_default_ttl": (_NUMBER, range(1, 256), "a number from 1 to 255"),
+    "net/ipv4/tcp_rmem": (_THREE, range(1, 1 << 31), "three numbers of bytes, as 4096 131072 6291456"),
+    "net/ipv4/tcp_wmem": (_THREE, range(1, 1 << 31), "three numbers of bytes, as 4096 16384 4194304"),
+}
+"""Of some sysctls: how a value is written, of which numbers, and both in words (ip-sysctl.rst)."""
+_HOP_LIMIT: Final = re.compile(r"net/ipv6/conf/[^/]+/hop_limit")
+
+
+def _refused(path: str, value: str) -> str | None:
+    """Return what a sysctl takes whose numbers the kernel bounds, None where it takes the value."""
+    form, numbers, words = _TAKES["net/ipv4/ip_default_ttl" if _HOP_LIMIT.fullmatch(path) else path]
+    return None if form.fullmatch(value) and all(int(part) in numbers for part in value.split()) else words
 
 
 def misunderstood(name: str, value: int | str) -> tuple[str, str | None] | None:
     """Return what a sysctl takes and what was probably meant, None where its value can be; `name` is short or a path.
 
-    Only those that have a short name are known; all of them take whole numbers.
+    Those that have a short name are known, all of which take whole numbers, and some whose numbers the kernel bounds.
     """
+    path = name if "/" in name else f"net/ipv4/{name}"
+    if path in _TAKES or _HOP_LIMIT.fullmatch(path):
+        wanted = _refused(path, str(value))
+        return None if wanted is None else (wanted, None)
     short = name.rpartition("/")[2]
     known = short in OF_INTERFACES if name.startswith("net/ipv4/conf/") else short in SHORT_NAMES and name in (short, f"net/ipv4/{short}")
     if not known:
