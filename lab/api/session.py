@@ -9,7 +9,6 @@ caller's process, however that ends.
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar, cast
 
 from lab.api.inputs import Input, open_input
+from lab.api.requests import address, check_request, seconds, switch, text, words_of
 from lab.kernel.launch import Front, launch
 from lab.kernel.messages import Raised, Returned
 from lab.kernel.sandbox import ignore, open_sandbox
@@ -67,7 +67,9 @@ class Session:
         return cast(State, self._call("read_back"))
 
     def probe(self, *requests: Request) -> tuple[Outcome, ...]:
-        """Send probes, all at once, and return what came of each."""
+        """Send probes, all at once, and return what came of each. Raises InputError for one that cannot be sent, and sends none then."""
+        for request in requests:
+            check_request(self._state, request)
         return cast("tuple[Outcome, ...]", self._call("probe", requests))
 
     def ping(
@@ -89,18 +91,19 @@ class Session:
 
     def http(self, source: str, url: str, *, use_environment: bool = True, ipv6: bool = False) -> Outcome:
         """GET a URL with curl, in the view of the source; `use_environment` lets it obey the proxy variables there."""
-        return self._one(HttpRequest(self._node(source), url, use_environment, ipv6 or "://[" in url))
+        return self._one(HttpRequest(self._node(source), url, use_environment, ipv6 or "://[" in text(url, "url")))
 
     def dns(self, source: str, name: str, *, ipv6: bool = False) -> Outcome:
         """Ask for the addresses of a name as the source's stub resolver does."""
-        return self._one(DnsRequest(self._node(source), name, "AAAA" if ipv6 else "A"))
+        return self._one(DnsRequest(self._node(source), name, "AAAA" if switch(ipv6, "ipv6") else "A"))
 
     def traceroute(self, source: str, target: str | Address, *, max_hops: int = 12, ipv6: bool = False) -> Outcome:
         """Send UDP datagrams with growing TTL."""
         return self._one(TracerouteRequest(self._node(source), self._address(target, ipv6=ipv6), max_hops))
 
     def explain(self, request: Request) -> Inquiry:
-        """Send one probe alone and say what came of it, why, and where its packets went."""
+        """Send one probe alone and say what came of it, why, and where its packets went. Raises InputError as `probe` does."""
+        check_request(self._state, request)
         return cast("Inquiry", self._call("explain", request))
 
     def counters(self) -> dict[str, dict[str, int]]:
@@ -113,18 +116,18 @@ class Session:
         A text is split into words as a shell would, and no shell sees it. Raises LabError when it takes longer than `timeout` seconds, and
         MachineError when the program is not installed.
         """
-        words = tuple(shlex.split(command) if isinstance(command, str) else command)
-        return cast("subprocess.CompletedProcess[str]", self._call("run", self._node(node), words, timeout))
+        return cast("subprocess.CompletedProcess[str]", self._call("run", self._node(node), words_of(command), seconds(timeout, "timeout")))
 
     def _one(self, request: Request) -> Outcome:
         (outcome,) = self.probe(request)
         return outcome
 
     def _node(self, name: str) -> str:
-        return find_namespace(self._state, name)
+        return find_namespace(self._state, text(name, "the name of a node or pod"))
 
     def _address(self, target: str | Address, *, ipv6: bool) -> Address:
-        return find_address(self._state, target, 6 if ipv6 else 4) if isinstance(target, str) else target
+        version = 6 if switch(ipv6, "ipv6") else 4
+        return find_address(self._state, target, version) if isinstance(target, str) else address(target)
 
     def _reach(self, state: State, actions: tuple[Live, ...]) -> None:
         self._call("reach", state, actions)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 import lab
+from lab.probe import DnsRequest, PingRequest, TcpRequest, UdpRequest
 from tests.small import SMALL
 
 pytestmark = pytest.mark.kernel
@@ -64,6 +66,47 @@ def test_a_mistake_ends_nothing(net: lab.Session) -> None:
         with pytest.raises(lab.InputError):
             mistake()
     assert net.counters()["r"]
+
+
+MISTAKES: dict[str, Callable[[lab.Session], object]] = {
+    "port is 80000": lambda net: net.tcp("a", "b", 80000),
+    "port is 0": lambda net: net.udp("a", "b", 0),
+    "port is '80'": lambda net: net.tcp("a", "b", "80"),  # type: ignore[arg-type]
+    "port is True": lambda net: net.tcp("a", "b", True),
+    "size is 65508": lambda net: net.ping("a", "b", size=65508),
+    "size is -1": lambda net: net.ping("a", "b", size=-1),
+    "size is 7": lambda net: net.udp("a", "b", 80, size=7),
+    "size is 1.5": lambda net: net.ping("a", "b", size=1.5),  # type: ignore[arg-type]
+    "ttl is 256": lambda net: net.ping("a", "b", ttl=256),
+    "df is 'no'": lambda net: net.udp("a", "b", 80, df="no"),  # type: ignore[arg-type]
+    "ipv6 is 4": lambda net: net.ping("a", "b", ipv6=4),  # type: ignore[arg-type]
+    "ipv6 is None": lambda net: net.dns("a", "b", ipv6=None),  # type: ignore[arg-type]
+    "max_hops is 0": lambda net: net.traceroute("a", "b", max_hops=0),
+    "url is 'ftp://b/'": lambda net: net.http("a", "ftp://b/"),
+    "url is None": lambda net: net.http("a", None),  # type: ignore[arg-type]
+    "use_environment is 1": lambda net: net.http("a", "http://b/", use_environment=1),  # type: ignore[arg-type]
+    "name is 'a..b'": lambda net: net.dns("a", "a..b"),
+    "target is 7": lambda net: net.ping("a", 7),  # type: ignore[arg-type]
+    "the name of a node or pod is 7": lambda net: net.ping(7, "b"),  # type: ignore[arg-type]
+    "there is no node or pod 'c'": lambda net: net.probe(PingRequest("c", IPv4Address("192.0.2.130"))),
+    "mark is 4294967296": lambda net: net.probe(PingRequest("a", IPv4Address("192.0.2.130"), mark=2**32)),
+    "answer is -1": lambda net: net.explain(TcpRequest("a", IPv4Address("192.0.2.130"), 80, answer=-1)),
+    "type is 'MX'": lambda net: net.probe(DnsRequest("a", "b", "MX")),  # type: ignore[arg-type]
+    "'a' is no probe": lambda net: net.probe("a"),  # type: ignore[arg-type]
+    "over is 8": lambda net: net.probe(UdpRequest("a", IPv4Address("192.0.2.130"), 80, over=8)),  # type: ignore[arg-type]
+    "timeout is 0": lambda net: net.run("a", "true", timeout=0),
+    "No closing quotation": lambda net: net.run("a", "echo 'x"),
+    "the command is empty": lambda net: net.run("a", ""),
+    "a word of the command is 1": lambda net: net.run("a", ["echo", 1]),  # type: ignore[list-item]
+}
+
+
+@pytest.mark.parametrize("said", MISTAKES)
+def test_an_argument_that_cannot_be_is_named(net: lab.Session, said: str) -> None:
+    with pytest.raises(lab.InputError) as refused:
+        MISTAKES[said](net)
+    assert said in str(refused.value)
+    assert "Traceback" not in str(refused.value)
 
 
 def test_it_ends_with_its_block_and_with_its_caller(tmp_path: Path, eventually: Callable[..., None]) -> None:
