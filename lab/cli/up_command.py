@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from lab.cli.common import engine_option, file_argument, json_option, phase_option, print_json
+from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.kernel.holder import Operation
@@ -45,12 +46,15 @@ def command(file: str, phase: str | None, name: str | None, engine: Literal["lab
     given = open_input(file, phase)
     state, actions = given.state(), given.actions()
 
+    nodes = [namespace.name for namespace in state if namespace.role != "switch"]
+    if not nodes:
+        raise InputError("there is no node in it to be in", place=given.topology.place("topology"), hint="add hosts, routers or clusters")
+
     def prepare(sandbox: Sandbox, report: Report) -> Mapping[str, Operation]:
         return host(sandbox, state, actions, engine=engine)
 
     called = given.name if name is None else name
     hold(called, prepare)
-    nodes = [namespace.name for namespace in state if namespace.role != "switch"]
     if as_json:
         print_json({"name": called, "nodes": nodes})
         return
