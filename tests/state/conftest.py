@@ -34,7 +34,7 @@ from lab.state import (
     Veth,
     Vxlan,
 )
-from lab.state.nftables import from_json
+from lab.state.nftables import from_json, with_dynamic
 
 InNamespace = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -96,6 +96,7 @@ def _show(namespace: Namespace) -> str:
         "proxy": f"ip -n {name} -j neigh show proxy",
         "fdb": f"bridge -n {name} -j fdb",
         "nft": f"ip netns exec {name} nft -j list ruleset",
+        "nft text": f"ip netns exec {name} nft list ruleset",
     }
     own = sum(entry.interface.version == 6 for entry in namespace.addresses)
     routes = f"ip -n {name} -6 route show table local type local"  # added by a work queue of the kernel
@@ -124,7 +125,7 @@ def _namespace(stated: Namespace, sections: Mapping[str, str]) -> Namespace:
         (*_neighbours(shown("neigh")), *(Neighbour(i["dev"], ip_address(i["dst"]), None, proxy=True) for i in shown("proxy"))),
         tuple(_fdb(shown("fdb"), links)),
         {path: sections[f"{name} {path}"].strip() for path in stated.sysctls},
-        from_json(json.loads(sections[f"{name} nft"])),
+        with_dynamic(from_json(json.loads(sections[f"{name} nft"])), sections[f"{name} nft text"]),
         nexthops=tuple(map(_nexthop, shown("nexthop"))),
     )
 

@@ -32,7 +32,23 @@ from lab.state import (
     complete,
     mistakes,
 )
-from lab.state.nft import AnonymousMap, Chain, Match, Nat, NftMap, NftRule, NftSet, NftTable, Numgen, Payload, SetRef, Verdict, VerdictMap
+from lab.state.nft import (
+    AnonymousMap,
+    Chain,
+    Match,
+    NamedCounter,
+    Nat,
+    NftMap,
+    NftRule,
+    NftSet,
+    NftTable,
+    Numgen,
+    Payload,
+    SetRef,
+    StatefulObject,
+    Verdict,
+    VerdictMap,
+)
 
 WRITTEN = Provenance("operator", "typed it", Place("net.yaml", 7, 3))
 
@@ -46,8 +62,8 @@ def found(**changes: Any) -> list[str]:
     return [mistake.message.removeprefix("namespace a: ") for mistake in mistakes(State({"a": replace(A, **changes), "b": B}))]
 
 
-def of_chains(*chains: Chain, sets: tuple[NftSet, ...] = (), maps: tuple[NftMap, ...] = ()) -> list[str]:
-    return found(tables=(NftTable("ip", "filter", chains, sets, maps),))
+def of_chains(*chains: Chain, **parts: Any) -> list[str]:
+    return found(tables=(NftTable("ip", "filter", chains, **parts),))
 
 
 def of_rule(*statements: Any) -> list[str]:
@@ -250,6 +266,15 @@ def test_sets_and_maps_must_be_there() -> None:
     pools = NftSet("pools", ("ipv4_addr",))
     assert of_chains(Chain("one", (NftRule((Match(Payload("ip", "saddr"), SetRef("pools")),)),)), sets=(pools,)) == []
     assert "is there twice" in of_chains(sets=(pools, pools))[0]
+
+
+def test_counters_with_a_name_must_be_there_once() -> None:
+    counting, seen = Chain("one", (NftRule((NamedCounter("sen"),)),)), StatefulObject("counter", "seen")
+    (message,) = of_chains(counting, objects=(seen,))
+    assert message.endswith("counts in sen, which is not there")
+    assert of_chains(counting, objects=(replace(seen, name="sen"),)) == []
+    assert "counter seen is there twice" in of_chains(objects=(seen, seen))[0]
+    assert of_chains(objects=(seen, replace(seen, kind="quota"))) == [], "kinds have names of their own"
 
 
 def test_a_base_chain_has_a_type_and_a_hook_that_go_together() -> None:

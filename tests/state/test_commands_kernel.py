@@ -42,16 +42,21 @@ from lab.state.nft import (
     AnonymousSet,
     Chain,
     Counter,
+    Lifetime,
     Match,
     Meta,
+    NamedCounter,
     Nat,
     NftRule,
     NftSet,
     NftTable,
+    OpaqueStatement,
     Payload,
     Prefix,
     Reject,
+    SetOptions,
     SetRef,
+    StatefulObject,
     Verdict,
 )
 from tests.examples import examples
@@ -249,8 +254,12 @@ NAT = NftTable("ip", "nat", (Chain("POST", (MASQUERADE,), "nat", "postrouting", 
 OUT = NftRule((Match(Meta("oifname"), AnonymousSet(("eth0", "eth1"))), Nat("masquerade")))
 
 
-def forwarding(**changes: object) -> tuple[NftTable, ...]:
-    return (NftTable("ip", "filter", (CHAINS[0], replace(CHAINS[1], **changes))),)  # type: ignore[arg-type]
+SEEN, QUOTA = StatefulObject("counter", "ssh"), StatefulObject("quota", "ssh", '{"bytes":1000,"inv":true}')
+LIFETIMES = (Lifetime(ip_address("10.1.0.1"), 3600),)
+
+
+def forwarding(*, objects: tuple[StatefulObject, ...] = (), **changes: object) -> tuple[NftTable, ...]:
+    return (NftTable("ip", "filter", (CHAINS[0], replace(CHAINS[1], **changes)), objects=objects),)  # type: ignore[arg-type]
 
 
 RULE_SETS = [
@@ -266,7 +275,12 @@ RULE_SETS = [
     (replace(NAT, sets=(replace(POOLS, flags=("interval",)),)),),
     (replace(NAT, sets=(replace(POOLS, flags=("interval",), elements=(Prefix(ip_network("10.42.0.0/16")),)),)),),
     (replace(NAT, sets=(replace(POOLS, flags=("interval",), elements=(Prefix(ip_network("10.42.0.0/24")), ip_address("10.1.0.1"))),)),),
+    (replace(NAT, sets=(replace(POOLS, options=SetOptions(size=9, timeout=600)),)),),
+    (replace(NAT, sets=(replace(POOLS, flags=("dynamic",), options=SetOptions(lifetimes=LIFETIMES, timeout=60)),)),),
     (NftTable("inet", "nat", (Chain("POST", (OUT,), "nat", "postrouting", 100),)),),
+    forwarding(rules=(*CHAINS[1].rules, NftRule((SSH, NamedCounter("ssh")))), objects=(SEEN,)),
+    forwarding(rules=(*CHAINS[1].rules, NftRule((OpaqueStatement('{"quota":"ssh"}'), Verdict("drop")))), objects=(QUOTA,)),
+    forwarding(rules=(*CHAINS[1].rules, NftRule((NamedCounter("ssh"), OpaqueStatement('{"quota":"ssh"}')))), objects=(SEEN, QUOTA)),
 ]
 
 

@@ -19,6 +19,7 @@ from lab.state.nft import (
     Mangle,
     MapLookup,
     Match,
+    NamedCounter,
     Nat,
     NftMap,
     NftRule,
@@ -61,6 +62,8 @@ def _named_once(table: NftTable) -> Iterator[Mistake]:
     containers: tuple[NftSet | NftMap, ...] = (*table.sets, *table.maps)
     for container in repeated(containers, lambda container: container.name):
         yield Mistake(f"{where}: set or map {container.name} is there twice", container.provenance)
+    for thing in repeated(table.objects, lambda thing: (thing.kind, thing.name)):
+        yield Mistake(f"{where}: {thing.kind} {thing.name} is there twice", thing.provenance)
 
 
 def _based_well(table: NftTable, chain: Chain) -> Iterator[Mistake]:
@@ -85,6 +88,12 @@ def _rule_mistakes(table: NftTable, chain: Chain, rule: NftRule) -> Iterator[Mis
             if name not in known:
                 hint = did_you_mean(name, known, "set or map")
                 yield Mistake(f"nft table {table.family} {table.name}: {where} uses @{name}, which is not there", rule.provenance, hint)
+    counters = [thing.name for thing in table.objects if thing.kind == "counter"]
+    for statement in rule.statements:
+        if isinstance(statement, NamedCounter) and statement.name not in counters:
+            hint = did_you_mean(statement.name, counters, "counter")
+            path = f"nft table {table.family} {table.name}: {where}"
+            yield Mistake(f"{path} counts in {statement.name}, which is not there", rule.provenance, hint)
     texts = [rule.comment or "", *(s.prefix or "" for s in rule.statements if isinstance(s, Log))]
     if any('"' in text or "\n" in text for text in texts):
         yield Mistake(f"{where}: neither a comment nor a log prefix may contain a quotation mark or a line break", rule.provenance)
