@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from lab.probe.frame import Frame
 from lab.probe.request import Address, Request
@@ -96,6 +97,15 @@ class IcmpError:
         return (self.type, self.code) == (3, 4) if self.source.version == 4 else self.type == 2
 
     @property
+    def errno(self) -> int:
+        """The error number that a socket has of it (`icmp_err_convert` in net/ipv4/icmp.c, `icmpv6_err_convert` in net/ipv6/icmp.c)."""
+        if self.source.version == 6:
+            return _ERRNOS_V6.get((self.type, self.code), errno.EHOSTUNREACH if self.type == 3 else errno.EPROTO)
+        if self.type == 3:
+            return _ERRNOS.get(self.code, errno.EHOSTUNREACH)
+        return errno.EHOSTUNREACH if self.type == 11 else errno.EPROTO
+
+    @property
     def in_transit(self) -> bool:
         """Whether the packet ran out of hops on its way."""
         return self.type == (3 if self.source.version == 6 else 11)
@@ -132,6 +142,29 @@ _UNREACHABLE = {
     9: "net-prohibited",
     10: "host-prohibited",
     13: "admin-prohibited",
+}
+
+
+_ERRNOS_V6: Final = {
+    (1, 0): errno.ENETUNREACH,
+    (1, 1): errno.EACCES,
+    (1, 2): errno.EHOSTUNREACH,
+    (1, 3): errno.EHOSTUNREACH,
+    (1, 4): errno.ECONNREFUSED,
+    (1, 5): errno.EACCES,
+    (1, 6): errno.EACCES,
+}
+_ERRNOS: Final = {
+    0: errno.ENETUNREACH,
+    2: errno.ENOPROTOOPT,
+    3: errno.ECONNREFUSED,
+    4: errno.EMSGSIZE,
+    5: errno.EOPNOTSUPP,
+    6: errno.ENETUNREACH,
+    7: errno.EHOSTDOWN,
+    8: errno.ENONET,
+    9: errno.ENETUNREACH,
+    11: errno.ENETUNREACH,
 }
 
 

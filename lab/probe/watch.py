@@ -139,7 +139,9 @@ class Watch:
         """
         track = self._tracks[client.number]
         answer = client.answer
-        result = answer.result or _without_answer(client)
+        result, number = answer.result or _without_answer(client), answer.errno
+        if answer.result is None and answer.icmp is not None and _is_forbidden(client):
+            number = answer.icmp.errno
         sightings = tuple(track.sightings)
         http = client if isinstance(client, HttpClient) else None
         resolver = client if isinstance(client, DnsClient) else None
@@ -148,7 +150,7 @@ class Watch:
             result=result,
             duration_ns=(track.ended_ns or self.clock()) - track.started_ns,
             icmp=answer.icmp,
-            errno=answer.errno,
+            errno=number,
             seen_as=_seen_as(sightings),
             ttl=answer.ttl,
             status=http.status if http else None,
@@ -269,9 +271,15 @@ def _without_answer(client: Client) -> Result:
     A connection that an error forbids is told so at its next SYN, a second later: an error about the first one is passed over that comes
     while the socket is still busy sending it, as over IPv6 it does where nothing delays it (LockDroppedIcmps; tcp_v6_err).
     """
-    if isinstance(client, TcpClient) and not client.connected and client.answer.icmp is not None and not client.answer.icmp.too_big:
+    if client.answer.icmp is not None and _is_forbidden(client):
         return icmp_result(client.answer.icmp)
     return "stalled" if _transfers(client) else "silence"
+
+
+def _is_forbidden(client: Client) -> bool:
+    """Whether a client opens a connection about which an error has come that ends it."""
+    error = client.answer.icmp
+    return _opens(client) and error is not None and not error.too_big
 
 
 def _transfers(client: Client) -> bool:

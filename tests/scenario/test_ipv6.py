@@ -35,6 +35,7 @@ phases:
       - route: {on: [r], to: "2001:db8:2::2/128", type: prohibit}
     expect:
       - ping: {from: [a], to: [b], ipv6: true, result: unreachable, icmp: admin-prohibited, icmp_source: "2001:db8:1::1"}
+      - tcp: {from: [a], to: [b], port: 80, ipv6: true, result: unreachable, icmp: admin-prohibited, errno: EACCES}
       - ping: {from: [a], to: [b]}
 """
 FILTERED = """\
