@@ -16,7 +16,7 @@ def test_whatever_is_unknown_in_random_networks_is_listed_with_its_reason() -> N
     says = [entry["says"] for entry in listed["unknown"]]
     for seed in range(60):
         random = Random(seed)
-        state = random_state(random)
+        state = random_state(random, mixed=True)
         network, memory = Network(state), Memory()
         for flow in random_flows(random, state, 10):
             conversation = trace(network, flow, memory=memory)

@@ -44,7 +44,7 @@ def network_of(
 ) -> tuple[State, tuple[Flow, ...]]:
     """Return the network of a seed and the questions to it; with `probes` None everybody pings everybody. `version` is that of IP."""
     random = Random(seed)
-    state = random_state(random, nodes)
+    state = random_state(random, nodes, mixed=version == 4)
     flows = all_pairs(random, state) if probes is None else random_flows(random, state, probes)
     return (state, flows) if version == 4 else (in_ipv6(state), tuple(map(asked_in_ipv6, flows)))
 

@@ -52,7 +52,12 @@ def _is_possible(way: NextHop, namespace: Namespace, state: State) -> bool:
     via = way.via
     if via is None or way.onlink:
         return True
-    return any(entry.device == way.device and via in entry.interface.network for entry in namespace.addresses)
+    subnets = [entry.interface.network for entry in namespace.addresses if entry.device == way.device and via in entry.interface.network]
+    if via.version == 4 or not subnets:
+        return bool(subnets)
+    # For IPv6 a route to a part of the subnet decides about the gateway as about anybody else (`ip6_route_check_nh`).
+    longest = max(subnet.prefixlen for subnet in subnets)
+    return not any(via in route.destination and route.destination.prefixlen > longest for route in namespace.routes)
 
 
 def _id_of(objects: list[NextHopObject], wanted: NextHopObject) -> int:
