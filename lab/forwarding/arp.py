@@ -112,6 +112,9 @@ def _ask(journey: Journey, node: Node, device: str, request: Arp) -> Trace:
     trace = asking.trace("arp request", request, node.name)
     journey.resolutions.extend((*asking.resolutions, trace))
     told = trace
+    through_tunnel = any(step.stage == Stage.ENCAPSULATION for hop in trace.hops for step in hop.steps)
+    if through_tunnel and len({reply.sender_mac for _, _, reply in asking.arp_replies}) > 1:
+        raise Undecided(f"which of those who answer for {request.target} through a tunnel is heard first is not modelled")
     for name, answering_device, reply in asking.arp_replies:
         answering = journey.inside()
         back = answering.visit(journey.world.network.node(name))

@@ -47,6 +47,7 @@ Cause = Literal[
     "closed-port",
     "unknown-protocol",
     "ignored-echo",
+    "still-owned",
     "unsolicited",
     "no-source",
     "forbidden",

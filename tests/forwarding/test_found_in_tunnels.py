@@ -180,3 +180,16 @@ def test_nobody_knows_what_the_later_pieces_set_off_of_what_is_too_long_for_a_tu
     tunnel(net, mtu=1500).builder["a"].change_link("vx", kind=Vxlan(7, 4789, IPv4Address("10.1.0.2"), learning=False, df=True))
     known = net.conf("a", "eth0", arp_ignore=8).trace("a", "10.9.0.2", size=size).memory
     assert net.trace("r", "10.1.0.2", memory=Memory(undecided=known.undecided)).outcome.kind == outcome
+
+
+@pytest.mark.parametrize(("second", "outcome"), [("10.9.0.9", "unknown"), ("10.9.0.8", "reply")])
+def test_of_two_who_answer_for_an_address_through_a_tunnel_nobody_knows_who_is_heard(net: Any, second: str, outcome: str) -> None:
+    net.node("sw").bridge("sw", "br")
+    for number, name in enumerate("abc", start=2):
+        net.wire(f"{name}:eth0 10.1.0.{number}/24", f"sw:{name}").builder["sw"].enslave(name, "br")
+        net.vxlan(name, "vx", 7, f"10.1.0.{number}")
+    net.address("a", "vx", "10.9.0.1/24").address("b", "vx", "10.9.0.9/24").address("c", "vx", f"{second}/24")
+    for name, others in (("a", "34"), ("b", "2"), ("c", "2")):
+        for other in others:
+            net.fdb(name, "vx", "00:00:00:00:00:00", f"10.1.0.{other}")
+    assert net.trace("a", "10.9.0.9").outcome.kind == outcome
