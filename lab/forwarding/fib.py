@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, NamedTuple
 
 from lab.forwarding.rules import ROUTING_TOS, Version, mismatch, only_default_rules, table_of
+from lab.forwarding.unknown import Undecided
 from lab.state import NextHop, NextHopObject, Route, Rule, Table
 from lab.state.objects import RouteType
 from lab.state.ways import leads_into_blackhole, leaves_of, ways_of, without_lost
@@ -300,6 +301,8 @@ class Fib:
             if (entry.tos and entry.tos != tos) or entry.network == missed:
                 continue
             route = entry.route
+            if route.foreign:
+                raise Undecided(f"{' and '.join(route.foreign)} of a route is not modelled", route)
             if route.type == "throw":
                 return None
             if entry.error is not None:

@@ -14,6 +14,7 @@ from lab.forwarding.netfilter.told import missed, written
 from lab.forwarding.netfilter.transit import Transit
 from lab.forwarding.packet import Packet
 from lab.forwarding.results import Detail, Plain, Stage
+from lab.forwarding.unknown import Undecided
 from lab.state.nft import Chain, NftRule
 
 _STAGES: dict[Hook, Stage] = {
@@ -111,15 +112,39 @@ def waits_alone(visit: Visit, t: Transit, stage: Stage, device: str | None) -> b
     return t.packet.alone
 
 
+_POLICIES: dict[Hook, frozenset[str]] = {
+    "input": frozenset(("in",)),
+    "forward": frozenset(("fwd", "out")),
+    "output": frozenset(("out",)),
+    "postrouting": frozenset(("out",)),
+}
+"""Where XFRM policies are asked: a packet that is forwarded meets those of both kinds (`xfrm4_policy_check`, `xfrm4_route_forward`)."""
+
+
+def _demand_no_policy(visit: Visit, packet: Packet, hook: Hook) -> None:
+    """Raise Undecided for a packet that an XFRM policy may be for; its ports are not looked at."""
+    for policy in visit.node.namespace.policies:
+        if (
+            policy.direction in _POLICIES.get(hook, ())
+            and packet.source in policy.source
+            and packet.destination in policy.destination
+            and policy.ip_protocol in (None, packet.protocol)
+        ):
+            raise Undecided(f"an XFRM policy ({policy.direction}, {policy.action}) is not modelled", policy)
+
+
 def pass_hook(
     journey: Journey, visit: Visit, t: Transit, hook: Hook, *, iif: str | None, oif: str | None, was_local: bool, arrived_by: str | None
 ) -> bool:
     """Let a packet pass a hook; return whether it goes on. A hook where nothing is registered leaves no step."""
     if t.packet.alone and visit.node.ruleset.of(t.packet.version).tracks and waits_alone(visit, t, _STAGES[hook], iif or oif):
         return False
+    _demand_no_policy(visit, t.packet, hook)
     run = run_hook(t, hook, iif=iif, oif=oif)
     if run is None:
         return True
+    if hook == "postrouting" and run.passed:
+        _demand_no_policy(visit, run.after, hook)  # translated, it is looked up again (`nf_xfrm_me_harder`)
     if run.rest is not None:
         visit.note(_STAGES[hook], Filtering(run.rest), iif or oif, run.before, run.after)
         text = f"all but the first piece: {Filtering(run.rest).sentence}"

@@ -45,6 +45,7 @@ def transmit(journey: Journey, task: Transmit) -> None:
         if mark is None:
             return
         task = replace(task, mark=mark)
+    _demand_known(link)
     if link.impairment is not None and not _unharmed(journey, visit, link, link.impairment):
         return
     match link.kind:
@@ -56,6 +57,12 @@ def transmit(journey: Journey, task: Transmit) -> None:
             encapsulate(journey, task)
         case _:
             raise Undecided(f"what becomes of a frame on {device} ({type(link.kind).__name__.lower()}) is not modelled", link)
+
+
+def _demand_known(link: Link) -> None:
+    """Raise Undecided for a device of which something was read that is not modelled."""
+    if link.foreign:
+        raise Undecided(f"{' and '.join(link.foreign)} of a device is not modelled: {link.name}", link)
 
 
 def _unharmed(journey: Journey, visit: Visit, link: Link, impairment: Impairment) -> bool:
@@ -128,6 +135,7 @@ def _take(journey: Journey, visit: Visit, device: str, frame: Frame, mark: int, 
     if not link.up:
         journey.drop(visit, Stage.ARRIVAL, device, Reason.LINK_DOWN, link)
         return
+    _demand_known(link)
     taken_by = node.ruleset.ingress.get(device)
     if taken_by:
         link_type = "host" if to_host else _addressed_to(node, device, frame)
@@ -223,6 +231,7 @@ def _into_bridge(journey: Journey, visit: Visit, port: Link, frame: Frame, mark:
     if bridge is None or not bridge.up:
         journey.drop(visit, Stage.BRIDGE, port.name, Reason.LINK_DOWN, bridge, f"bridge {port.master} is down or missing")
         return
+    _demand_known(bridge)
     chains = node.ruleset.bridge
     if chains:
         passed = pass_chains(

@@ -18,6 +18,7 @@ from lab.kernel.netlink.channel import Channel
 from lab.kernel.netlink.found import DUMP_LINKS, IPV4_CONF, IPV6_CONF, FoundLink, found_links
 from lab.kernel.netlink.neighbours import NDMSG, NTF_PROXY
 from lab.kernel.netlink.nexthops import NHMSG, read_nexthop
+from lab.kernel.netlink.policies import has_policies, read_policies
 from lab.kernel.netlink.qdiscs import DUMP_QDISCS, RTM_GETQDISC, read_qdisc
 from lab.kernel.netlink.routes import RTMSG
 from lab.kernel.netlink.rules import FIB_RULE_HDR
@@ -66,18 +67,20 @@ def read_namespaces(handles: Handles, stated: State) -> Found:
     names = handles.sandbox.namespaces
     links = {name: found_links(handles.channel(name).dump(RTM_GETLINK, DUMP_LINKS)) for name in names}
     links = with_peers(links)
+    knows_policies = has_policies(handles.procfs.visit())
     namespaces = {}
     for name in names:
         known = stated.namespaces.get(name, Namespace(name))
-        namespaces[name] = _read_namespace(handles, known, links[name])
+        namespaces[name] = _read_namespace(handles, known, links[name], knows_policies=knows_policies)
     indexes = {name: {found.link.name: found.index for found in links[name]} for name in names}
     return Found(recognised(namespaces), indexes)
 
 
-def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLink]) -> Namespace:
+def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLink], *, knows_policies: bool) -> Namespace:
     channel = handles.channel(stated.name)
     names = {found.index: found.link.name for found in links}
     with handles.sandbox.enter(stated.name):
+        policies = read_policies() if knows_policies else ()
         tables = read_tables(handles.nftables(stated.name))
         paths = dict.fromkeys((*GENERAL_SYSCTLS, *stated.sysctls))
         sysctls = _sysctls_of_links(links)
@@ -93,6 +96,7 @@ def _read_namespace(handles: Handles, stated: Namespace, links: Sequence[FoundLi
         fdb=tuple(_fdb(channel, names, [found.link for found in links])),
         sysctls=sysctls,
         tables=tables,
+        policies=policies,
     )
 
 

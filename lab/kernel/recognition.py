@@ -69,6 +69,7 @@ def _of_link(link: Link, meant: Link) -> Provenance:
     changes += ["up" if link.up else "down"] if link.up != meant.up else []
     changes += [f"arp {'on' if link.arp else 'off'}"] if link.arp != meant.arp else []
     changes += [f"impairment {link.impairment or 'none'}"] if link.impairment != meant.impairment else []
+    changes += link.foreign
     if not changes:
         return meant.provenance
     return Provenance("unknown", f"changed since it was made: {', '.join(changes)}", because=(meant.provenance,))

@@ -36,6 +36,7 @@ from lab.state.objects import (
     Tun,
     Veth,
     Vxlan,
+    XfrmPolicy,
 )
 from lab.state.provenance import UNKNOWN, Provenance
 from lab.state.state_builder import StateBuilder
@@ -89,6 +90,7 @@ __all__ = [
     "Tun",
     "Veth",
     "Vxlan",
+    "XfrmPolicy",
     "check",
     "commands_of",
     "complete",

@@ -27,6 +27,7 @@ from lab.state.objects import (
     Route,
     Rule,
     Table,
+    XfrmPolicy,
 )
 from lab.state.provenance import UNKNOWN, Provenance
 from lab.state.ways import without_lost
@@ -73,6 +74,7 @@ class NamespaceBuilder:
     files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     nexthops: dict[int, NextHopObject] = field(default_factory=dict)
+    policies: tuple[XfrmPolicy, ...] = ()
 
     @classmethod
     def opened(cls, namespace: Namespace) -> NamespaceBuilder:
@@ -96,6 +98,7 @@ class NamespaceBuilder:
             dict(namespace.files),
             dict(namespace.environment),
             {thing.id: thing for thing in namespace.nexthops},
+            namespace.policies,
         )
 
     def resume(self, namespace: Namespace) -> None:
@@ -124,6 +127,7 @@ class NamespaceBuilder:
             dict(self.files),
             dict(self.environment),
             tuple(self.nexthops.values()),
+            self.policies,
             self.provenance,
         )
 

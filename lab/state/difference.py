@@ -18,7 +18,7 @@ from lab.state.control import ApiObject, LogLine
 from lab.state.implied import states_ipv6, with_bare_ipv6, without_multicast
 from lab.state.network import Listener, Namespace, Program, State
 from lab.state.nft_difference import TableDifference, difference_of_tables
-from lab.state.objects import AddressEntry, FdbEntry, Link, Neighbour, NextHopObject, Route, Rule
+from lab.state.objects import AddressEntry, FdbEntry, Link, Neighbour, NextHopObject, Route, Rule, XfrmPolicy
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ class NamespaceDifference:
     rules: Delta[Rule] = Delta()
     neighbours: Delta[Neighbour] = Delta()
     fdb: Delta[FdbEntry] = Delta()
+    policies: Delta[XfrmPolicy] = Delta()
     sysctls: Delta[Setting] = Delta()
     tables: tuple[TableDifference, ...] = ()
     listeners: Delta[Listener] = Delta()
@@ -146,6 +147,7 @@ def difference_of_namespaces(before: Namespace, after: Namespace) -> NamespaceDi
         rules=_delta(before.rules, after.rules, lambda rule: (rule.family, rule.priority), ordered=True),
         neighbours=_delta(before.neighbours, after.neighbours, lambda n: (n.device, n.address, n.proxy)),
         fdb=_delta(before.fdb, after.fdb, lambda entry: (entry.device, entry.mac, entry.master)),
+        policies=_delta(before.policies, after.policies, lambda p: (p.direction, p.source, p.destination)),
         sysctls=_settings(before.sysctls, after.sysctls),
         tables=difference_of_tables(before.tables, after.tables),
         listeners=_delta(before.listeners, after.listeners, lambda listener: listener.name),

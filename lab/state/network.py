@@ -9,7 +9,7 @@ from typing import Literal
 from lab.state.bgp import BgpSpeaker
 from lab.state.control import ApiObject, LogLine
 from lab.state.nft import NftTable
-from lab.state.objects import Address, AddressEntry, FdbEntry, Link, Neighbour, NextHop, NextHopObject, Route, Rule, Table
+from lab.state.objects import Address, AddressEntry, FdbEntry, Link, Neighbour, NextHop, NextHopObject, Route, Rule, Table, XfrmPolicy
 from lab.state.provenance import UNKNOWN, Provenance
 from lab.state.ways import ways_of
 
@@ -78,6 +78,7 @@ class Namespace:
     files: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     nexthops: tuple[NextHopObject, ...] = ()
+    policies: tuple[XfrmPolicy, ...] = ()
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     def link(self, name: str) -> Link | None:

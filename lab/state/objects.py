@@ -156,6 +156,8 @@ class Link:
     master: str | None = None
     port: BridgePort | None = None
     impairment: Impairment | None = None
+    foreign: tuple[str, ...] = ()
+    """What was read of it and is not modelled, by the names that ip-link(8) and bridge(8) give it: frames that meet it are unknown."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
 
@@ -281,6 +283,8 @@ class Route:
     hops: tuple[NextHop, ...] = ()
     nexthop: int | None = None
     """The nexthop object it names (`nhid`)."""
+    foreign: tuple[str, ...] = ()
+    """What was read of it and is not modelled, as ip-route(8) names it: packets for its destination are unknown."""
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
 
     @property
@@ -360,4 +364,19 @@ class FdbEntry:
     via: str | None = None
     master: bool = False
     permanent: bool = True
+    provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)
+
+
+# -- IPsec ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class XfrmPolicy:
+    """An XFRM policy that somebody has set by hand; ip-xfrm(8). The lab sets none, and what one does is not modelled."""
+
+    direction: Literal["in", "out", "fwd"]
+    source: Network
+    destination: Network
+    ip_protocol: int | None = None
+    action: Literal["allow", "block"] = "allow"
     provenance: Provenance = field(default=UNKNOWN, compare=False, repr=False)

@@ -9,6 +9,7 @@ from typing import Final, Literal, cast
 
 from lab.kernel.netlink import links as nl
 from lab.kernel.netlink.attributes import Attributes, ip_address, mac_address, number, read_attributes, string
+from lab.kernel.netlink.foreign import foreign_of_link
 from lab.kernel.netlink.wire import AF_INET, AF_INET6, AF_UNSPEC, u32
 from lab.state import Bridge, BridgePort, Link, Loopback, Macvlan, OtherKind, Tun, Vxlan
 from lab.state.objects import LinkKind
@@ -107,6 +108,7 @@ def _found(index: int, flags: int, attributes: Attributes, names: Mapping[int, s
         arp=not flags & nl.IFF_NOARP or isinstance(kind, Tun),  # a tun device never asks
         master=names.get(master) if master else None,
         port=port,
+        foreign=foreign_of_link(attributes, info),
     )
     elsewhere = nl.IFLA_LINK_NETNSID in attributes
     families = read_attributes(attributes.get(nl.IFLA_AF_SPEC, b""))

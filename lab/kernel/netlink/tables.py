@@ -16,6 +16,7 @@ from lab.kernel.netlink import neighbours as nn
 from lab.kernel.netlink import routes as nr
 from lab.kernel.netlink import rules as nu
 from lab.kernel.netlink.attributes import Attributes, ip_address, mac_address, number, read_attributes, string
+from lab.kernel.netlink.foreign import foreign_of_route
 from lab.kernel.netlink.wire import AF_INET, SCOPES
 from lab.state import UNKNOWN, AddressEntry, FdbEntry, Neighbour, NextHop, PortRange, Provenance, Route, Rule
 from lab.state.objects import Address, Interface, Network, RouteType, RuleAction, Scope
@@ -54,7 +55,7 @@ def read_address(body: bytes, names: Names) -> AddressEntry | None:
 
 def read_route(body: bytes, names: Names) -> Route | None:
     """An entry of a routing table, or the answer to a lookup (rtmsg)."""
-    family, length, _, tos, table, protocol, scope, kind, flags = nr.RTMSG.unpack_from(body)
+    family, length, source_length, tos, table, protocol, scope, kind, flags = nr.RTMSG.unpack_from(body)
     attributes = read_attributes(body, nr.RTMSG.size)
     type_name = _TYPE_NAMES.get(kind)
     index = number(attributes.get(nr.RTA_OIF, b""))
@@ -87,6 +88,7 @@ def read_route(body: bytes, names: Names) -> Route | None:
         hoplimit=number(metrics[nr.RTAX_HOPLIMIT]) if nr.RTAX_HOPLIMIT in metrics else None,
         hops=_hops(attributes.get(nr.RTA_MULTIPATH, b""), names),
         nexthop=nexthop,
+        foreign=foreign_of_route(attributes, _sources(family, attributes, source_length)),
     )
 
 
@@ -198,6 +200,10 @@ def read_fdb_entry(body: bytes, names: Names, vxlans: Mapping[str, Address | Non
         via=names.get(number(attributes.get(nn.NDA_IFINDEX, b""))),
         permanent=bool(state & (nn.NUD_NOARP | nn.NUD_PERMANENT)),
     )
+
+
+def _sources(family: int, attributes: Attributes, length: int) -> str | None:
+    return str(_network(family, attributes.get(nr.RTA_SRC), length)) if length and nr.RTA_SRC in attributes else None
 
 
 def _network(family: int, data: bytes | None, length: int) -> Network:

@@ -73,6 +73,7 @@ def _link(link: Link) -> Iterator[str]:
         yield f"master {link.master}"
     if link.impairment is not None:
         yield queueing_text(link.impairment)
+    yield from link.foreign
 
 
 def _vxlan(vxlan: Vxlan) -> Iterator[str]:
