@@ -21,7 +21,7 @@ from lab.forwarding.packet import BROADCAST_MAC, Arp, Frame, Packet
 from lab.forwarding.results import Detail, Stage
 from lab.forwarding.tunnel import encapsulate
 from lab.forwarding.unknown import Undecided
-from lab.state import Bridge, BridgePort, FdbEntry, Impairment, Link, Loopback, Veth, Vxlan
+from lab.state import Bridge, BridgePort, FdbEntry, Impairment, Link, Loopback, OtherKind, Veth, Vxlan
 from lab.state.checks.devices import CERTAIN
 
 VLAN_HEADER = 4
@@ -231,6 +231,9 @@ def _into_bridge(journey: Journey, visit: Visit, port: Link, frame: Frame, mark:
     if bridge is None or not bridge.up:
         journey.drop(visit, Stage.BRIDGE, port.name, Reason.LINK_DOWN, bridge, f"bridge {port.master} is down or missing")
         return
+    if not isinstance(bridge.kind, Bridge):
+        kind = bridge.kind.name if isinstance(bridge.kind, OtherKind) else type(bridge.kind).__name__.lower()
+        raise Undecided(f"what becomes of a frame on {bridge.name} ({kind}) is not modelled", bridge)
     _demand_known(bridge)
     chains = node.ruleset.bridge
     if chains:

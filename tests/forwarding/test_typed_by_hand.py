@@ -20,7 +20,7 @@ from lab.kernel.readback import GENERAL_SYSCTLS
 from lab.kernel.sandbox import Report, Sandbox, run_in_sandbox
 from lab.probe import PingRequest, Request, TcpRequest, UdpRequest
 from lab.scenario.stage import RunningLab
-from lab.state import Bridge, Link, Route, State, Veth, XfrmPolicy, complete
+from lab.state import Bridge, Link, OtherKind, Route, State, Veth, XfrmPolicy, complete
 from tests.forwarding import six
 
 B, B6, PROXIED = IPv4Address("192.0.2.130"), six.B, IPv6Address("2001:db8:1::77")
@@ -209,6 +209,15 @@ def test_what_meets_a_device_with_foreign_settings_is_unknown() -> None:
         found = answer(changed(state, "sw", links=links))
         assert found.startswith("unknown: ")
         assert found.endswith(f"colour of a device is not modelled: {name}")
+
+
+def test_a_device_whose_master_is_no_bridge_is_not_taken_for_a_port() -> None:
+    """As one of a VRF or a bond is."""
+    state = four()
+    links = tuple(replace(link, master="red") if link.name == "middle" else link for link in state["r1"].links)
+    found = answer(changed(state, "r1", links=(*links, Link("red", OtherKind("vrf")))))
+    assert found.startswith("unknown: ")
+    assert "red (vrf) is not modelled" in found
 
 
 def test_a_foreign_route_is_unknown_to_those_alone_whom_it_may_be_for() -> None:
