@@ -139,8 +139,10 @@ class SocketObserver:
         return self._lost
 
     def watch(self, namespaces: Iterable[str]) -> None:
-        """Watch namespaces."""
-        self.capture.watch(namespaces)
+        """Watch these namespaces and no others: one that is made anew is another of the same name."""
+        names = tuple(namespaces)
+        self.capture.forget([name for name in self.capture.sockets if name not in names])
+        self.capture.watch(names)
 
     def poll(self) -> list[Observation]:
         """Return what happened since the last call."""

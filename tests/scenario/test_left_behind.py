@@ -9,6 +9,7 @@ import pytest
 from tests.cli.command import lab
 
 pytestmark = pytest.mark.kernel
+OBSERVERS = pytest.mark.parametrize("observer", [(), ("--no-bpf",)], ids=["with BPF", "without"])
 
 TOPOLOGY = """\
 topology: row
@@ -38,7 +39,7 @@ phases:
   again:
     after: healthy
     expect:
-      - ping: {from: [a], to: [b]}
+      - ping: {from: [a], to: [b], seen_as: sender}
       - tcp: {from: [a], to: [b], port: 80}
 """
 LEARNED = """\
@@ -90,11 +91,12 @@ phases:
 """
 
 
+@OBSERVERS
 @pytest.mark.parametrize("scenario", [TYPED, LEARNED], ids=["typed", "learned"])
-def test_nothing_is_left_behind(scenario: str, tmp_path: Path) -> None:
+def test_nothing_is_left_behind(scenario: str, observer: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "row.yaml").write_text(TOPOLOGY)
     (tmp_path / "played.yaml").write_text(scenario)
-    answer = lab("run", str(tmp_path / "played.yaml"))
+    answer = lab("run", *observer, str(tmp_path / "played.yaml"))
     assert answer.code == 0, answer.out + answer.err
 
 
