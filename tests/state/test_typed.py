@@ -30,6 +30,12 @@ def test_the_commands_that_are_printed_are_understood(flagship: dict[str, State]
         assert not difference(state, flagship[other]).network, f"from {one} to {other}"
 
 
+def test_a_link_that_chooses_no_address_changes_nothing(flagship: dict[str, State]) -> None:
+    """As the printed commands have it, before a link goes up in a namespace that is there."""
+    typed = split_words("ip link set dev eth0 addrgenmode none up", Place("typed"))
+    assert not difference(flagship["healthy"], carry_out(flagship["healthy"], "c1-w1", typed))
+
+
 @pytest.mark.parametrize(
     ("line", "column", "said"),
     [
@@ -72,6 +78,7 @@ def test_a_mistake_is_told_with_its_column(flagship: dict[str, State], line: str
     "line",
     [
         "iptables -A FORWARD -j DROP",
+        "ip link set eth0 addrgenmode eui64",
         "tc qdisc add dev eth0 root tbf rate 1mbit",
         "ip -6 route add ::/0 dev eth0",
         "sysctl -p",

@@ -78,6 +78,10 @@ def change_links(reader: Reader, builder: StateBuilder, namespace: NamespaceBuil
                 if said not in ("on", "off"):
                     reader.fail(f"expected on or off, found {said!r}")
                 namespace.change_link(device, arp=said == "on")
+            case "addrgenmode":
+                # States say every address, and no link of a lab chooses one by itself.
+                if reader.take("none, eui64, stable_secret or random") != "none":
+                    raise NotModelled("addresses that a link chooses by itself are not modelled", place=reader.place)
             case "name" | "netns" | "type" | "multicast" | "promisc" | "vf" | "group":
                 raise NotModelled("this attribute of a link is not modelled", place=reader.place)
             case _:
