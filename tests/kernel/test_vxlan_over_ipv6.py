@@ -85,6 +85,7 @@ def test_its_commands_make_it_too(sandbox: Sandbox) -> None:
         assert (held.links, held.addresses, held.neighbours, held.fdb) == (wanted.links, wanted.addresses, wanted.neighbours, wanted.fdb)
 
 
+@pytest.mark.root  # tcpdump gives up root for a user of its own, which an ordinary user's sandbox may not have
 def test_its_packets_are_read_as_others_read_them(sandbox: Sandbox, tmp_path: Any) -> None:
     with Engine(sandbox) as engine:
         engine.apply(two_ends())
