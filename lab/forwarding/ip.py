@@ -71,7 +71,7 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
         case "forward":
             _forward(journey, visit, device, t, route)
         case _:
-            _refuse(journey, visit, device, t, route)
+            _refuse(journey, visit, device, t, route, told=not translated)
 
 
 def _turn_back(journey: Journey, visit: Visit, bridge: str, t: Transit, way: Exit) -> None:
@@ -87,6 +87,7 @@ def _turn_back(journey: Journey, visit: Visit, bridge: str, t: Transit, way: Exi
     resolution = resolve(journey, visit.node, bridge, way.via or t.packet.destination, t.packet)
     visit.note(Stage.NEIGHBOUR, resolution, bridge)
     if resolution.mac is None:
+        answer(journey, visit, error_about(t, UNREACHABLE, HOST, arrived_by=bridge, was_local=False))
         journey.drop(visit, Stage.NEIGHBOUR, bridge, NOT_ANSWERED, resolution.subject or _link(visit, bridge), resolution.sentence)
         return
     journey.add(TurnBack(visit, bridge, port.name, Frame(visit.node.mac(bridge), resolution.mac, t.packet), t))
@@ -97,9 +98,10 @@ def _is_bridge_with_rules(visit: Visit, device: str) -> bool:
     return visit.node.settings.bridge_calls_iptables and link is not None and isinstance(link.kind, Bridge)
 
 
-def _refuse(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute) -> None:
+def _refuse(journey: Journey, visit: Visit, device: str, t: Transit, route: InputRoute, *, told: bool) -> None:
+    """Drop a packet; of one that was translated on a bridge nobody is told, which sought the way itself (`br_nf_pre_routing_finish`)."""
     assert route.reason is not None
-    if route.icmp_code is not None:
+    if route.icmp_code is not None and told:
         answer(journey, visit, error_about(t, UNREACHABLE, route.icmp_code, arrived_by=device, was_local=False))
     stage = Stage.REVERSE_PATH if route.reverse is not None and route.reverse.refused is not None else Stage.INPUT_ROUTING
     subject = route.reverse.subject if stage == Stage.REVERSE_PATH and route.reverse is not None else route.subject

@@ -12,7 +12,7 @@ from lab.forwarding.causes import Reason
 from lab.forwarding.fib import Exit
 from lab.forwarding.hooks import pass_hook, waits_alone
 from lab.forwarding.icmp import error_about
-from lab.forwarding.journey import Journey, Send, Transmit, Visit
+from lab.forwarding.journey import Journey, Send, Transmit, TurnBack, Visit
 from lab.forwarding.local import deliver
 from lab.forwarding.ndp import hear_advertisement, receive_multicast, resolve6
 from lab.forwarding.netfilter.transit import LinkType, Transit
@@ -61,9 +61,15 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
         _to_host(journey, visit, device, t, sender)
         return
     link = visit.node.links.get(device)
-    if t.packet.destination != addressed_to and visit.node.settings.bridge_calls_ip6tables and isinstance(link and link.kind, Bridge):
-        raise Undecided("a bridged packet whose destination is translated is not modelled", link)
-    route = route_input6(journey.world, visit.node, t.packet, device)
+    rules_on_bridge = isinstance(link and link.kind, Bridge) and visit.node.settings.bridge_calls_ip6tables
+    translated = rules_on_bridge and t.packet.destination != addressed_to
+    route = route_input6(journey.world, visit.node, t.packet, device, by_bridge=translated)
+    if translated and route.kind == "forward" and route.exit is not None and route.exit.device == device:
+        _turn_back(journey, visit, device, t, route.exit)
+        return
+    if rules_on_bridge and t.packet.fragment is not None and visit.node.ruleset.of(6).tracks and _came_by_port(visit, device):
+        # Whoever asks the bridge's rules puts it together there, and its fragments' length is not told on (`ip6_rcv` clears IP6CB).
+        t.packet, t.may_fragment = t.packet._replace(fragment=None), True
     visit.note(Stage.INPUT_ROUTING, route, device, t.packet)
     match route.kind:
         case "local" | "broadcast":
@@ -72,9 +78,34 @@ def _take(journey: Journey, visit: Visit, device: str, t: Transit, from_here: Ou
             _forward(journey, visit, device, t, route)
         case _:
             assert route.reason is not None
-            if route.icmp_code is not None:
+            # What a bridge finds no way for is dropped before there is anybody to tell of it (`br_nf_pre_routing_finish_ipv6`).
+            if route.icmp_code is not None and not translated:
                 _answer(journey, t, UNREACHABLE, route.icmp_code, device)
             journey.drop(visit, Stage.INPUT_ROUTING, device, route.reason, route.subject, route.sentence)
+
+
+def _turn_back(journey: Journey, visit: Visit, bridge: str, t: Transit, way: Exit) -> None:
+    """Bridge a packet that was translated on a bridge and whose new destination is there as well, as `_turn_back` of IPv4 does
+    (`br_nf_pre_routing_finish_ipv6` in net/bridge/br_netfilter_ipv6.c): it keeps its hop limit, and nobody is told of a shorter way.
+    """
+    links = visit.node.links
+    port, hop = visit.arrived_by, way.via or t.packet.destination
+    if port is None or not _came_by_port(visit, bridge):
+        raise Undecided("a bridged packet whose destination is translated is not modelled", links.get(bridge))
+    assert isinstance(hop, IPv6Address)
+    t.next_hop = int(hop)
+    resolution = resolve6(journey, visit.node, bridge, hop, t.packet)
+    visit.note(Stage.NEIGHBOUR, resolution, bridge)
+    if resolution.mac is None:
+        _answer(journey, t, UNREACHABLE, HOST, bridge)
+        journey.drop(visit, Stage.NEIGHBOUR, bridge, NOT_ANSWERED, resolution.subject or links.get(bridge), resolution.sentence)
+        return
+    journey.add(TurnBack(visit, bridge, port, Frame(visit.node.mac(bridge), resolution.mac, t.packet), t))
+
+
+def _came_by_port(visit: Visit, bridge: str) -> bool:
+    port = visit.node.links.get(visit.arrived_by or "")
+    return port is not None and port.master == bridge
 
 
 def _to_host(journey: Journey, visit: Visit, device: str, t: Transit, sender: str) -> None:
@@ -123,7 +154,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     if source.is_link_local:
         raise Undecided("forwarding of a link-local source is not modelled")
     link_mtu = journey.world.route_mtu(visit.node, None, way.device, t.packet.length)
-    if t.packet.length > link_mtu:
+    if t.packet.length > link_mtu and not t.may_fragment:
         _answer(journey, t, UNREACHABLE, FRAGMENTATION_NEEDED, device, link_mtu)
         text = f"{t.packet.length} bytes do not fit the MTU {link_mtu} of {way.device}, and a router does not fragment IPv6"
         journey.drop(visit, Stage.MTU, way.device, Reason.TOO_BIG, visit.node.links.get(way.device), text)

@@ -23,8 +23,11 @@ _TOLD = {"none": NET, "unreachable": NET, "prohibit": FILTERED, "blackhole": Non
 """What the sender is told of a route, in the codes of ICMP: `ip6_pkt_discard` says "no route" of an unreachable one as well."""
 
 
-def route_input6(world: World, node: Node, packet: Packet, device: str) -> InputRoute:
-    """Decide about a packet that came in by `device`; not for multicast destinations."""
+def route_input6(world: World, node: Node, packet: Packet, device: str, *, by_bridge: bool = False) -> InputRoute:
+    """Decide about a packet that came in by `device`; not for multicast destinations.
+
+    What a bridge asks itself, for a packet that its rules translated, goes on across it where nothing else is forwarded, too.
+    """
     source, destination = packet.source, packet.destination
     assert isinstance(source, IPv6Address)
     assert isinstance(destination, IPv6Address)
@@ -48,7 +51,8 @@ def route_input6(world: World, node: Node, packet: Packet, device: str) -> Input
         return InputRoute("local", answer)
     if answer.type != "unicast":
         raise Undecided(f"an IPv6 packet to an {answer.type} address is not modelled", answer.route)
-    if not node.settings6_of(device).forwarding:
+    stays = by_bridge and {way.device for way in answer.exits} == {device}
+    if not stays and not node.settings6_of(device).forwarding:
         return InputRoute("refused", answer, reason=Reason.NOT_FORWARDING_V6)
     if source.is_unspecified or source.is_loopback:
         return InputRoute("refused", answer, reason=Reason.INVALID_SOURCE)

@@ -353,6 +353,17 @@ def test_a_ping_that_comes_by_again_as_another_flow_is_given_another_identifier(
     assert (conversation.outcome.kind, conversation.seen.namespace, conversation.seen.source_port) == ("reply", "b", identifier)
 
 
+@pytest.mark.parametrize(
+    ("to", "outcome"), [("10.1.0.3", "a reply"), ("10.1.0.99", "error: host unreachable from 10.9.0.1"), ("10.77.0.1", "silence")]
+)
+def test_what_is_translated_on_a_bridge_is_told_of_a_neighbour_that_is_not_there_but_not_of_a_way(net: Any, to: str, outcome: str) -> None:
+    net.node("a").router("s").node("b").wire("a:eth0 10.1.0.2/24", "s:p").wire("b:eth0 10.1.0.3/24", "s:o")
+    net.bridge("s", "br", "p", "o").address("s", "br", "10.1.0.1/24").route("a", "default via 10.1.0.1 dev eth0")
+    net.sysctl("s", "net/bridge/bridge-nf-call-iptables", 1)
+    net.chain("s", "prerouting", (Match(Payload("ip", "daddr"), IPv4Address("10.9.0.1")), Nat("dnat", IPv4Address(to))), type="nat")
+    assert str(net.trace("a", "10.9.0.1").outcome).startswith(outcome)
+
+
 def test_a_neighbour_may_be_known_from_a_conversation_that_was_not_decided(row: Any) -> None:
     """b answers no request, but makes one if a's ping gets there, by which r learns of it; whether it does a rate limit decides."""
     row.conf("b", "eth0", arp_ignore=8).chain("r", "forward", (Limit(1, "second"), DROP))

@@ -15,7 +15,7 @@ import pytest
 from lab.explain.prediction import expected_result, flow_of
 from lab.forwarding import Conversation, Dropped, Flow, Network, trace
 from lab.probe import Outcome, PingRequest, Request, TcpRequest, UdpRequest
-from lab.state import Bridge, Link, Listener, Neighbour, Route, Rule, State, Veth, complete
+from lab.state import Bridge, BridgePort, Link, Listener, Neighbour, Route, Rule, State, Veth, complete
 from lab.state.nft import Fib, Mangle, Match, Meta, Nat, NftRule, NftTable, Payload, Prefix, Reject, Statement, Verdict
 
 
@@ -71,6 +71,35 @@ def bridged(*rules: NftRule, calls: int = 1, hook: str = "forward") -> State:
         calling = {"net/bridge/bridge-nf-call-ip6tables": str(calls)}
         switch = replace(switch, sysctls=calling, tables=(six.filtering(hook, *rules),))
     return complete(State({one.name: one for one in (*hosts, switch)}))
+
+
+SERVED = IPv6Address("2001:db8:9::1")
+NARROW = IPv6Address("2001:db8:2::c")
+
+
+def switched(to: IPv6Address = ACROSS, *, calls: int = 1, forwarding: int = 1, hairpin: bool = False, narrow: int = 1280) -> State:
+    """A bridge with an address, hosts a and b on its ports and c behind it; who asks for SERVED is led to one of them."""
+    routes = [six.route("::/0", "2001:db8::1", "eth0")]
+    hosts = [
+        six.namespace(name, [Link("eth0", Veth("sw", f"p{name}"))], {"eth0": (f"2001:db8::{name}/64", f"fe80::{name}/64")}, routes)
+        for name in ("a", "b")
+    ]
+    away = [six.route("::/0", "2001:db8:2::1", "eth0")]
+    far = six.namespace("c", [Link("eth0", Veth("sw", "pc"), mtu=narrow)], {"eth0": (f"{NARROW}/64", "fe80::c/64")}, away)
+    ports = [Link(f"p{name}", Veth(name, "eth0"), master="br0", port=BridgePort(hairpin=hairpin)) for name in ("a", "b")]
+    links = [Link("br0", Bridge()), *ports, Link("pc", Veth("c", "eth0"), mtu=narrow)]
+    own = {"br0": ("2001:db8::1/64", "fe80::1/64"), "pc": ("2001:db8:2::1/64", "fe80::2/64")}
+    lead = NftRule((Match(Payload("ip6", "daddr"), SERVED), Nat("dnat", to)))
+    nat = NftTable("ip6", "nat", (six.Chain("pre", (lead,), "nat", "prerouting", -100),))
+    sysctls = {
+        "net/bridge/bridge-nf-call-ip6tables": str(calls),
+        "net/ipv6/conf/all/forwarding": str(forwarding),
+        "net/ipv6/icmp/ratelimit": "0",
+        **{f"net/ipv6/neigh/br0/{key}": value for key, value in (("retrans_time_ms", "20"), ("mcast_solicit", "2"))},
+    }
+    switch = replace(six.namespace("sw", links, own), sysctls=sysctls, tables=(nat,))
+    served = replace(hosts[1], listeners=(Listener("web", "tcp", 80, behaviour="http"),))
+    return complete(State({one.name: one for one in (hosts[0], served, far, switch)}))
 
 
 def nameless() -> State:
@@ -280,6 +309,43 @@ ROWS: dict[str, tuple[Callable[[], State], Request, str]] = {
     "a connection is redirected": (redirecting, TcpRequest("a", B, 8080), "reply"),
     "what is refused at once is told a raw socket": (lambda: too_narrow(known=True), ping(size=1400), "error"),
     "echo is ignored": (lambda: six.network(far_sysctls={"net/ipv6/icmp/echo_ignore_all": "1"}), ping(), "silence"),
+    "translated on a bridge": (switched, ping(SERVED), "reply"),
+    "translated on a bridge, its hop limit does not count": (switched, ping(SERVED, ttl=1), "reply"),
+    "translated on a bridge, nothing has to be forwarded": (lambda: switched(forwarding=0), ping(SERVED), "reply"),
+    "translated on a bridge, in pieces": (switched, ping(SERVED, size=3000), "reply"),
+    "translated where the bridge asks no rules, its hop limit counts": (
+        lambda: switched(calls=0),
+        ping(SERVED, ttl=1),
+        f"unreachable ttl-exceeded {SERVED}",
+    ),
+    "translated where the bridge asks no rules, its answer comes from a stranger": (
+        lambda: switched(calls=0),
+        TcpRequest("a", SERVED, 80),
+        "silence",
+    ),
+    "translated on a bridge, a connection": (switched, TcpRequest("a", SERVED, 80), "reply"),
+    "translated on a bridge, to itself": (lambda: switched(IPv6Address("2001:db8::a")), ping(SERVED), "silence"),
+    "translated on a bridge, to itself by a hairpin": (
+        lambda: switched(IPv6Address("2001:db8::a"), hairpin=True),
+        ping(SERVED),
+        "reply",
+    ),
+    "translated on a bridge, to nobody": (
+        lambda: switched(IPv6Address("2001:db8::99")),
+        ping(SERVED),
+        f"unreachable addr-unreachable {SERVED}",
+    ),
+    "translated on a bridge, to the bridge": (lambda: switched(IPv6Address("2001:db8::1")), ping(SERVED), "reply"),
+    "translated on a bridge, and routed": (lambda: switched(NARROW), ping(SERVED), "reply"),
+    "translated on a bridge, and routed where nothing is forwarded": (lambda: switched(NARROW, forwarding=0), ping(SERVED), "silence"),
+    "translated on a bridge, and no way there": (lambda: switched(ELSEWHERE), ping(SERVED), "silence"),
+    "pieces that a bridge put together are cut anew": (switched, ping(NARROW, size=3000), "reply"),
+    "pieces that no bridge put together are too big": (
+        lambda: switched(calls=0),
+        ping(NARROW, size=3000),
+        "unreachable packet-too-big 2001:db8::1 1280",
+    ),
+    "what is whole is too big behind a bridge as well": (switched, ping(NARROW, size=1400), "unreachable packet-too-big 2001:db8::1 1280"),
 }
 
 
