@@ -56,8 +56,11 @@ def _cluster(world: World, name: str, spec: Cluster) -> ClusterFacts:
         addresses = _assign(world, name, spec, pod_cidr, dns_node, (dns_pod, *lighthouse))
     else:
         addresses = _assign_locally(world, name, spec, pod_cidrs, dns_node, (dns_pod, *lighthouse))
-    addresses6 = _NONE if spec.pod_cidr6 is None else _assign(world, name, spec, spec.pod_cidr6, dns_node, (dns_pod, *lighthouse))
-    pod_cidrs6 = _node_cidrs6(spec)
+    pod_cidrs6, addresses6 = _node_cidrs6(spec), _NONE
+    if spec.pod_cidr6 is not None and spec.cni.plugin == "calico":
+        addresses6 = _assign(world, name, spec, spec.pod_cidr6, dns_node, (dns_pod, *lighthouse))
+    elif spec.pod_cidr6 is not None:
+        addresses6 = _assign_locally(world, name, spec, pod_cidrs6, dns_node, (dns_pod, *lighthouse), version=6)
     bridged = spec.cni.plugin != "calico"
 
     def address6(pod: str) -> IPv6Address | None:
@@ -154,19 +157,29 @@ def _assign(world: World, cluster: str, spec: Cluster, pool: Network, dns_node: 
 
 
 def _assign_locally(
-    world: World, cluster: str, spec: Cluster, cidrs: Mapping[str, IPv4Network | None], dns_node: str, dns_pods: Sequence[str]
+    world: World,
+    cluster: str,
+    spec: Cluster,
+    cidrs: Mapping[str, Network | None],
+    dns_node: str,
+    dns_pods: Sequence[str],
+    *,
+    version: int = 4,
 ) -> _Addresses:
     """Hand out addresses of each node's podCIDR in order, its first two left out (host-local IPAM): those asked for, DNS, all others."""
     pods: dict[str, Address] = {}
+    suffix = "" if version == 4 else "6"
     for node, written in spec.nodes.items():
-        path, cidr = ("clusters", cluster, "nodes", node), cidrs[node]
+        path, cidr = ("clusters", cluster, "nodes", node), cidrs.get(node)
         if cidr is None:
-            raise InputError(f"no podCIDR is left for node {node}", place=world.place(*path), hint="enlarge the cluster's `pod_cidr`")
+            hint = f"enlarge the cluster's `pod_cidr{suffix}`"
+            raise InputError(f"no podCIDR is left for node {node}", place=world.place(*path), hint=hint)
         for pod, values in written.pods.items():
-            if values.address is not None:
-                pods[pod] = asked = v4(values.address)
-                if asked not in cidr or asked - 2 < cidr.network_address:
-                    place = world.place(*path, "pods", pod, "address")
+            asked = values.address if version == 4 else values.address6
+            if asked is not None:
+                pods[pod] = asked
+                if asked not in cidr or int(asked) - 2 < int(cidr.network_address):
+                    place = world.place(*path, "pods", pod, f"address{suffix}")
                     raise InputError(f"the pod's address {asked} is none that node {node} gives to pods ({cidr})", place=place)
         taken = set(pods.values())
         free = (cidr.network_address + host for host in range(2, cidr.num_addresses - 1))

@@ -139,7 +139,8 @@ def _install_flannel(api: ApiServer, cluster: ClusterFacts) -> None:
     """flannel's manifest has a DaemonSet and a ConfigMap; k3s runs it within its own process, without either."""
     why = Provenance("flannel", f"installation by {cluster.spec.distribution}", because=(cluster.provenance,))
     api.create(DaemonSet("kube-flannel-ds", "kube-system", {"app": "flannel"}, provenance=why))
-    network = json.dumps({"Network": str(cluster.pod_cidr), "Backend": {"Type": cluster.spec.cni.mode}})
+    six = {} if cluster.pod_cidr6 is None else {"EnableIPv6": True, "IPv6Network": str(cluster.pod_cidr6)}
+    network = json.dumps({"Network": str(cluster.pod_cidr), **six, "Backend": {"Type": cluster.spec.cni.mode}})
     api.create(ConfigMap("kube-flannel-cfg", "kube-system", {"net-conf.json": network}, provenance=why))
 
 

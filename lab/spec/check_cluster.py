@@ -19,6 +19,8 @@ SERVICE_CIDR6 = range(108, 125)
 """Prefix lengths of a service CIDR of IPv6: the API server takes none of more than 20 bits (kubernetes cmd/kube-apiserver/app/options)."""
 SMALLEST_MTU6 = 1280
 """Bytes that every IPv6 link carries (RFC 8200, section 5): on a device with a smaller MTU Linux has no IPv6."""
+NODE_CIDR6_PREFIX = 64
+"""Length of the IPv6 one of node.spec.podCIDRs (kube-controller-manager, --node-cidr-mask-size-ipv6)."""
 VXLAN_OVERHEAD = {4: 50, 6: 70}
 """Bytes of Ethernet, IP, UDP and VXLAN headers, by version of IP; Calico leaves room in every packet of a pod for the longer in use."""
 
@@ -55,10 +57,14 @@ def _dual_stack(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mista
         yield from _without_ipv6(loaded, cluster, path)
         return
     place = loaded.place(*path, "pod_cidr6")
-    if cluster.cni.plugin != "calico":
-        yield InputError(
-            f"with `plugin: {cluster.cni.plugin}` pods are emulated with IPv4 only", place=place, hint="Calico's may be dual stack"
-        )
+    if cluster.cni.plugin == "bridge":
+        hint = "Calico's and flannel's may be dual stack"
+        yield InputError(f"with `plugin: {cluster.cni.plugin}` pods are emulated with IPv4 only", place=place, hint=hint)
+    elif cluster.cni.plugin == "flannel":
+        room = (1 << NODE_CIDR6_PREFIX) >> pods.prefixlen
+        if room < len(cluster.nodes):
+            hint = f"a /{NODE_CIDR6_PREFIX} for each node"
+            yield InputError(f"the pod CIDR {pods} has room for {room} of {len(cluster.nodes)} nodes", place=place, hint=hint)
     elif pods.prefixlen > size:
         yield InputError(f"the pod CIDR {pods} is smaller than one IPAM block (/{size})", place=place, hint="see `block_size6` of `cni`")
     if services is None:
@@ -97,18 +103,21 @@ def _no_services(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mist
 def _underlay6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistakes:
     """Nodes have IPv6 addresses, and their links room for IPv6 in pods. Without encapsulation every node is the next hop of its pods, so
     all of them are neighbours."""
+    cni = cluster.cni
+    tunnelled = (cni.mode if cni.plugin == "flannel" else cni.mode6) == "vxlan"
     on: dict[str, Path] = {cluster.segment: (*path, "segment")}
     for name, node in cluster.nodes.items():
         if node.segment is None or node.segment == cluster.segment:
             continue
         place = loaded.place(*path, "nodes", name, "segment")
-        if cluster.cni.mode6 != "vxlan":
-            hint = "Calico's IPv6 pool goes unencapsulated here, and no router knows its blocks; see `mode6` of `cni`"
+        if not tunnelled:
+            hint = "pods' IPv6 packets go unencapsulated here, and no router knows where to; see `mode6` of `cni`"
+            hint = hint if cni.plugin == "calico" else hint.replace("mode6", "mode")
             yield InputError(f"the nodes of a dual-stack cluster are on one segment, {cluster.segment!r}", place=place, hint=hint)
         else:
             on.setdefault(node.segment, (*path, "nodes", name, "segment"))
-    modes = {4: cluster.cni.mode, 6: cluster.cni.mode6}
-    needed = SMALLEST_MTU6 + max(VXLAN_OVERHEAD[version] if mode != "none" else 0 for version, mode in modes.items())
+    modes = {4: cni.mode, 6: cni.mode if cni.plugin == "flannel" else cni.mode6}
+    needed = SMALLEST_MTU6 + max(VXLAN_OVERHEAD[version] if mode.startswith("vxlan") else 0 for version, mode in modes.items())
     for name, written in on.items():
         segment = loaded.model.segments.get(name)
         if segment is None:
@@ -117,7 +126,7 @@ def _underlay6(loaded: Loaded[Topology], cluster: Cluster, path: Path) -> Mistak
             hint = f"give it `cidr6`: the nodes of {path[-1]!r} are dual stack"
             yield InputError(f"the segment {name!r} has no IPv6 network", place=loaded.place(*written), hint=hint)
         if segment.mtu < needed:
-            hint = f"{name!r} needs {needed}: pods have what Calico's encapsulation leaves, and IPv6 {SMALLEST_MTU6} at least"
+            hint = f"{name!r} needs {needed}: pods have what encapsulation leaves, and IPv6 {SMALLEST_MTU6} at least"
             what = f"an MTU of {segment.mtu} is too small for IPv6 in pods"
             yield InputError(what, place=loaded.place("segments", name, "mtu"), hint=hint)
 

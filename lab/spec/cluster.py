@@ -210,8 +210,8 @@ class Cluster(Model):
     service_cidr: Network
     """The network of its services' ClusterIPs."""
     pod_cidr6: Network6 | None = None
-    """The IPv6 network of its pods, which makes it dual stack: Calico's IPv6 pool. The segments of its nodes have IPv6 networks, and all
-    nodes are on one, unless pods' IPv6 packets are encapsulated always (`mode6` of `cni`)."""
+    """The IPv6 network of its pods, which makes it dual stack: Calico's IPv6 pool, or flannel's. The segments of its nodes have IPv6
+    networks, and all nodes are on one, unless pods' IPv6 packets are encapsulated always (`mode6` of `cni`; flannel's `mode`)."""
     service_cidr6: Network6 | None = None
     """The network of its services' IPv6 ClusterIPs, in a dual-stack cluster."""
     segment: Name

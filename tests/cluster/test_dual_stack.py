@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address
@@ -220,6 +221,94 @@ class TestEncapsulation:
 
 def tunnel(state: State, node: str) -> str:
     return next(str(entry.interface.ip) for entry in state[node].addresses_of("vxlan-v6.calico"))
+
+
+class TestFlannel:
+    """flannel's second device: pkg/backend/vxlan/{vxlan,vxlan_network,device}.go, pkg/trafficmngr/iptables/iptables.go."""
+
+    def test_a_node_has_a_second_tunnel_device_of_the_same_vni_and_port(self) -> None:
+        state = flannel()
+        node = state["k8s-1"]
+        four, six, bridge = (node.link(name) for name in ("flannel.1", "flannel-v6.1", "cni0"))
+        assert four is not None
+        assert six is not None
+        assert bridge is not None
+        assert isinstance(four.kind, Vxlan)
+        assert six.kind == replace(four.kind, local=ip_address("fd00::2"))
+        assert (four.kind.vni, four.kind.port, four.kind.learning) == (1, 8472, False)
+        assert (four.mtu, six.mtu, bridge.mtu) == (1450, 1430, 1450)
+        assert four.mac != six.mac
+        assert [str(entry.interface) for entry in node.addresses_of("flannel-v6.1")] == ["fd01::/128"]
+        assert "fd01::1/64" in [str(entry.interface) for entry in node.addresses_of("cni0")]
+
+    def test_addresses_of_a_nodes_range_are_handed_out_in_order_after_the_bridges(self) -> None:
+        state = flannel()
+        assert [address6(state, pod) for pod in ("cluster-dns", "pod-1", "pod-2", "pod-3")] == [
+            "fd01::2",
+            "fd01::3",
+            "fd01::4",
+            "fd01:0:0:1::2",
+        ]
+        assert routes6(state["pod-3"]) == {("unicast", "::/0", "fd01:0:0:1::1", "eth0", Protocol.BOOT)}
+
+    def test_a_pod_cannot_ask_for_the_address_of_the_bridge(self) -> None:
+        nodes = {"k8s-1": {"address": "192.168.0.2", "pods": {"pod-1": {"address6": "fd01::1"}}}}
+        with pytest.raises(InputError, match="fd01::1 is none that node k8s-1 gives to pods"):
+            compiled(changed(pod_cidr6="fd01::/56", cni={"plugin": "flannel"}, nodes=nodes, services={}))
+
+    def test_ranges_of_others_are_behind_their_first_addresses(self) -> None:
+        state = flannel()
+        node, far = state["k8s-1"], state["k8s-2"].link("flannel-v6.1")
+        assert far is not None
+        assert ("unicast", "fd01:0:0:1::/64", "fd01:0:0:1::", "flannel-v6.1", Protocol.BOOT) in routes6(node)
+        assert [(e.mac, str(e.destination)) for e in node.fdb if e.device == "flannel-v6.1"] == [(far.mac, "fd00::3")]
+        assert [(str(n.address), n.mac) for n in node.neighbours if n.device == "flannel-v6.1"] == [("fd01:0:0:1::", far.mac)]
+
+    def test_with_host_routes_nodes_are_the_next_hops(self) -> None:
+        node = flannel(mode="host-gw")["k8s-1"]
+        assert ("unicast", "fd01:0:0:1::/64", "fd00::3", "eth0", Protocol.BOOT) in routes6(node)
+        assert node.link("flannel-v6.1") is None
+
+    def test_its_chains_are_those_of_ipv4_with_the_groups_of_ipv6(self) -> None:
+        node = flannel()["k8s-1"]
+        assert chain6(node, "filter", "FLANNEL-FWD") == ["ip6 saddr fd01::/56 accept", "ip6 daddr fd01::/56 accept"]
+        assert chain6(node, "nat", "FLANNEL-POSTRTG")[1:] == [
+            "ip6 saddr fd01::/64 ip6 daddr fd01::/56 return",
+            "ip6 saddr fd01::/56 ip6 daddr fd01::/64 return",
+            "ip6 saddr != fd01::/56 ip6 daddr fd01::/64 return",
+            "ip6 saddr fd01::/56 ip6 daddr != ff00::/8 masquerade fully-random",
+            "ip6 saddr != fd01::/56 ip6 daddr fd01::/56 masquerade fully-random",
+        ]
+        assert chain6(node, "filter", "FORWARD")[-1] == "jump FLANNEL-FWD"
+        assert not chain6(flannel(nat_outgoing=False)["k8s-1"], "nat", "FLANNEL-POSTRTG")
+
+    def test_the_configuration_has_both_networks(self) -> None:
+        config = next(item.body for item in flannel(distribution="kubeadm").control.of("ConfigMap") if item.name == "kube-flannel-cfg")
+        net = json.loads(config["data"]["net-conf.json"])  # type: ignore[call-overload, index]
+        assert (net["EnableIPv6"], net["IPv6Network"]) == (True, "fd01::/56")
+
+    @pytest.mark.parametrize("mode", ["vxlan", "host-gw"])
+    def test_pods_reach_each_other_their_services_and_the_world(self, mode: str) -> None:
+        state = flannel(mode=mode)
+        for source, target in (("pod-1", "pod-2"), ("pod-1", "pod-3"), ("pod-3", "pod-1"), ("k8s-1", "pod-3")):
+            found = trace(Network(state), Flow(source, ip_address(address6(state, target)), "tcp", 8080))
+            assert found.must, (source, target)
+            seen = found.seen.source if found.seen else None
+            assert source == "k8s-1" or str(seen) == address6(state, source)
+        assert arrives(state, "pod-1", "fd02::65", 80)
+        assert arrives(state, "pod-3", "fd02::65", 80)
+        beyond = trace(Network(state), Flow("pod-1", ip_address("fd00::1"), "icmp"))
+        assert str(beyond.seen.source if beyond.seen else None) == "fd00::2"
+
+    def test_a_pod_is_told_that_the_tunnel_of_ipv6_has_less_room_than_pods_are_told(self) -> None:
+        state = flannel()
+        there = ip_address(address6(state, "pod-3"))
+        assert trace(Network(state), Flow("pod-1", there, "icmp", size=1430, df=True)).outcome.kind == "reply"
+        assert trace(Network(state), Flow("pod-1", there, "icmp", size=1450, df=True)).outcome.kind == "error"
+
+
+def flannel(*, distribution: str = "k3s", **cni: Any) -> State:
+    return compiled(changed(pod_cidr6="fd01::/56", distribution=distribution, cni={"plugin": "flannel", **cni}))
 
 
 class TestFelix:

@@ -5,8 +5,8 @@ Source: flannel pkg/trafficmngr/iptables/iptables.go (v0.22); kubernetes-sigs/ip
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import IPv4Network
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from lab.cluster.rules import (
@@ -23,16 +23,18 @@ from lab.cluster.rules import (
     source,
 )
 from lab.state.nft import Chain, NftRule
+from lab.state.objects import Network
 from lab.state.provenance import Provenance
 
 FLANNEL: Final = "FLANNEL-POSTRTG"
 AGENT: Final = "IP-MASQ-AGENT"
 FORWARD: Final = "FLANNEL-FWD"
-MULTICAST: Final = IPv4Network("224.0.0.0/4")
+MULTICAST: Final[Mapping[int, Network]] = {4: IPv4Network("224.0.0.0/4"), 6: IPv6Network("ff00::/8")}
+"""By version of IP."""
 _KUBE_PROXY: Final = 0x4000
 
 
-def flannel_chain(cluster: IPv4Network, own: IPv4Network, why: Provenance) -> Chain:
+def flannel_chain(cluster: Network, own: Network, why: Provenance) -> Chain:
     """Return flannel's chain of the nat table: pods talk to pods with their own addresses, and to everybody else with their node's."""
 
     def rules() -> Iterator[NftRule]:
@@ -40,7 +42,7 @@ def flannel_chain(cluster: IPv4Network, own: IPv4Network, why: Provenance) -> Ch
         yield rule(source(own), destination(cluster), then=RETURN, why=why)
         yield rule(source(cluster), destination(own), then=RETURN, why=why)
         yield rule(not_source(cluster), destination(own), then=RETURN, why=why)
-        yield rule(source(cluster), not_destination(MULTICAST), then=MASQUERADE, why=why)
+        yield rule(source(cluster), not_destination(MULTICAST[cluster.version]), then=MASQUERADE, why=why)
         yield rule(not_source(cluster), destination(cluster), then=MASQUERADE, why=why)
 
     return Chain(FLANNEL, tuple(rules()), provenance=why)
@@ -56,6 +58,6 @@ def agent_jump(why: Provenance) -> NftRule:
     return rule(not_local_destination(), then=jump(AGENT), why=why)
 
 
-def forward_chain(cluster: IPv4Network, why: Provenance) -> Chain:
+def forward_chain(cluster: Network, why: Provenance) -> Chain:
     """Return flannel's chain of the filter table: whatever the policy of FORWARD, pods' packets pass."""
     return Chain(FORWARD, (rule(source(cluster), then=ACCEPT, why=why), rule(destination(cluster), then=ACCEPT, why=why)), provenance=why)

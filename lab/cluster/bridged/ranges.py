@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from lab.cluster.world import NodeFacts
 from lab.errors import InputError
@@ -14,6 +14,12 @@ def node_range(node: NodeFacts) -> IPv4Network:
         places = node.provenance.places()
         raise InputError(f"no podCIDR is left for node {node.name}", place=places[0] if places else None, hint="enlarge the pod CIDR")
     return node.pod_cidr
+
+
+def node_range6(node: NodeFacts) -> IPv6Network:
+    """Return the same of IPv6, in a dual-stack cluster."""
+    assert node.pod_cidr6 is not None  # what is left for it was looked at when addresses were handed out
+    return node.pod_cidr6
 
 
 def first_host(network: IPv4Network) -> IPv4Address:
