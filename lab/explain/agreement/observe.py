@@ -28,8 +28,9 @@ from lab.kernel.stillness import Places, Stillness, queued
 _PMTUDISC_DONT, _PMTUDISC_WANT, _PMTUDISC_DO = 0, 1, 2
 """linux/in.h and linux/in6.h; the socket module lacks them."""
 
-PATIENT: Final = 1.0
-"""Seconds an unexpected silence is given."""
+PATIENT: Final = 3.0
+"""Seconds an unexpected silence is given: TCP that loses four segments in a row, as where a tunnel finds its way narrower again and again
+and no sender is told, repeats for the fourth time after 0.2, 0.4, 0.8 and 1.6 seconds."""
 REPETITION: Final = 0.3
 """Seconds within which TCP has repeated what was not acknowledged (TCP_RTO_MIN is 0.2): a path MTU learned meanwhile may let it pass."""
 BOUND: Final = 3.0
