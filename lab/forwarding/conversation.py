@@ -126,8 +126,8 @@ def _remember_undecided(memory: Memory, flow: Flow, traces: list[Trace]) -> None
     """Remember between whom packets went of which the model does not know what became, and how long they were at most."""
     packets = [traced.packet for traced in traces if isinstance(traced.packet, Packet)]
     longest = max(size_of(flow), flow.answer_size or 0, *(packet.size for packet in packets))
-    for address in {int(address) for packet in packets for address in (packet.source, packet.destination)}:
-        memory.undecided[address] = max(longest, memory.undecided.get(address, 0))
+    for address in {address for packet in packets for address in (packet.source, packet.destination)}:
+        memory.leave_open(address, longest)
 
 
 def _say(traced: Trace, outcome: Outcome) -> Trace:

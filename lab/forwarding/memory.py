@@ -47,6 +47,10 @@ class Memory:
     undecided: dict[int, int] = field(default_factory=dict)
     """Address of a conversation that was not followed to its end: bytes of its longest packet, of which somebody may have been told."""
 
+    def leave_open(self, address: Address, size: int) -> None:
+        """Remember that a packet of so many bytes to or from an address was not followed to its end."""
+        self.undecided[int(address)] = max(size, self.undecided.get(int(address), 0))
+
     def copy(self) -> Memory:
         """Return a memory that can be written without changing this one."""
         return Memory(

@@ -72,7 +72,7 @@ class World:
         inner = packet.tunnel.frame.payload if packet.tunnel is not None else None
         if isinstance(inner, Packet) and inner.fragment is not None:
             for address in (inner.source, inner.destination):
-                self.memory.undecided[int(address)] = max(inner.size, self.memory.undecided.get(int(address), 0))
+                self.memory.leave_open(address, inner.size)
 
     def route_mtu(self, node: Node, route: Route | None, device: str, size: int) -> int:
         """Return the MTU of a route: its own attribute, else that of its device (`ip_dst_mtu_maybe_forward`).
