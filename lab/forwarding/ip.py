@@ -233,12 +233,11 @@ def send(journey: Journey, task: Send) -> None:
     if sending.purpose == "error":
         _ration(visit, packet, route.exit)
     source = route.source or (_NOBODY if sending.purpose == "error" else ANY)
-    found = route.lookup.route if route.lookup is not None else None
-    ttl = packet.ttl or world.hop_limit(node, 4, found, route.exit.device)
+    ttl = packet.ttl or world.hop_limit(node, 4, route.found, route.exit.device)
     journey.made = packet = packet._replace(source=source, ttl=ttl)
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
-    mtu = _mtu_of(journey, visit, route, packet)
+    mtu = world.way_mtu(node, packet.destination, route.found, route.exit, length_to_fit(packet))
     if TcpFlags.SYN in packet.tcp:
         journey.made = packet = packet._replace(mss=mtu - IP_HEADER - TCP_HEADER)
     fitted = _fit(packet, False if sending.df is None and _locks_mtu(route) else sending.df, mtu)
@@ -263,17 +262,9 @@ def _ration(visit: Visit, packet: Packet, way: Exit) -> None:
     visit.note(Stage.RATE_LIMIT, Plain(text), way.device)
 
 
-def _mtu_of(journey: Journey, visit: Visit, route: OutputRoute, packet: Packet) -> int:
-    assert route.exit is not None
-    found = route.lookup.route if route.lookup is not None else None
-    mtu = journey.world.route_mtu(visit.node, found, route.exit.device, length_to_fit(packet))
-    return journey.world.path_mtu(visit.node, packet.destination, found, route.exit, mtu)
-
-
 def _locks_mtu(route: OutputRoute) -> bool:
     """Whether what is sent by a route lets itself be cut, since no path MTU would be learned (`ip_dont_fragment`)."""
-    found = route.lookup.route if route.lookup is not None else None
-    return found is not None and found.mtu_locked
+    return route.found is not None and route.found.mtu_locked
 
 
 def _fit(packet: Packet, df: bool | None, mtu: int) -> Packet | None:

@@ -162,8 +162,7 @@ def _forward(journey: Journey, visit: Visit, device: str, t: Transit, route: Inp
     before = t.packet
     t.packet = before._replace(ttl=before.ttl - 1)
     visit.note(Stage.TTL, Plain(f"hop limit {before.ttl} becomes {t.packet.ttl}"), device, before, t.packet)
-    mtu = journey.world.route_mtu(visit.node, route.lookup.route, way.device, t.packet.length)
-    mtu = journey.world.path_mtu(visit.node, t.packet.destination, route.lookup.route, way, mtu)
+    mtu = journey.world.way_mtu(visit.node, t.packet.destination, route.lookup.route, way, t.packet.length)
     t.route_mtu, t.next_hop = mtu, int(way.via or t.packet.destination)
     if pass_hook(journey, visit, t, "forward", iif=device, oif=way.device, was_local=False, arrived_by=device):
         leave6(journey, visit, t, way, mtu, arrived_by=device)
@@ -228,16 +227,13 @@ def send6(journey: Journey, task: Send) -> None:
     if route.errno is not None or route.exit is None or route.source is None:
         journey.drop(visit, Stage.OUTPUT_ROUTING, None, route.reason, route.subject, route.sentence)
         return
-    found = route.lookup.route if route.lookup is not None else None
-    packet = packet._replace(ttl=packet.ttl or world.hop_limit(node, 6, found, route.exit.device))
+    packet = packet._replace(ttl=packet.ttl or world.hop_limit(node, 6, route.found, route.exit.device))
     if not sending.unsettled:
         packet = packet._replace(source=route.source)
     journey.made = packet
     if route.exit.device != "lo":
         world.demand_known_mtu(packet)
-    mtu = world.path_mtu(
-        node, packet.destination, found, route.exit, world.route_mtu(node, found, route.exit.device, length_to_fit(packet))
-    )
+    mtu = world.way_mtu(node, packet.destination, route.found, route.exit, length_to_fit(packet))
     if TcpFlags.SYN in packet.tcp:
         journey.made = packet = packet._replace(mss=mtu - packet.header - TCP_HEADER)
     if packet.size > mtu and not packet.train and (sending.df is True or packet.protocol == TCP):

@@ -35,7 +35,5 @@ def pass_output(journey: Journey, visit: Visit, t: Transit, way: Exit, mtu: int)
             journey.drop(visit, Stage.REROUTING, None, again.reason, again.subject, again.sentence)
             return None
         way = again.exit
-        found = again.lookup.route if again.lookup is not None else None
-        mtu = journey.world.route_mtu(visit.node, found, way.device, t.packet.size)
-        mtu = journey.world.path_mtu(visit.node, t.packet.destination, found, way, mtu)
+        mtu = journey.world.way_mtu(visit.node, t.packet.destination, again.found, way, t.packet.size)
     return way, mtu

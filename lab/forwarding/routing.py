@@ -21,6 +21,7 @@ from lab.forwarding.rules import ROUTING_TOS
 from lab.forwarding.unknown import Undecided
 from lab.forwarding.why import describe_lookup, lookup_details
 from lab.forwarding.world import World
+from lab.state import Route
 
 _LOOPBACK, _MULTICAST, _BROADCAST = 127, 0xE, 0xFFFFFFFF
 
@@ -180,6 +181,11 @@ class OutputRoute:
     text: str = ""
     chosen: bool = False
     """Whether routing chose the source."""
+
+    @property
+    def found(self) -> Route | None:
+        """The route that was looked up; None where there was no lookup, or a rule decided without one."""
+        return None if self.lookup is None else self.lookup.route
 
     @property
     def to_self(self) -> bool:

@@ -184,14 +184,12 @@ def _send(journey: Journey, visit: Visit, link: Link, kind: Vxlan, outer: Packet
         return
     if entry is None and outer.tunnel is not None and not outer.mark:
         _demand_own_way(world, node, link, outer, way)
-    found = None if way.lookup is None else way.lookup.route
-    ttl = outer.ttl or world.hop_limit(node, outer.version, found, way.exit.device)
+    ttl = outer.ttl or world.hop_limit(node, outer.version, way.found, way.exit.device)
     outer = outer._replace(source=way.source or outer.source, ttl=ttl)
     visit.note(Stage.ENCAPSULATION, Encapsulation(link, outer.tunnel.frame, outer, entry, copies), link.name, None, outer)  # type: ignore[union-attr]
     visit.note(Stage.OUTPUT_ROUTING, way, way.exit.device)
     world.demand_known_mtu(outer)
-    mtu = world.route_mtu(node, found, way.exit.device, outer.size)
-    mtu = world.path_mtu(node, outer.destination, found, way.exit, mtu)
+    mtu = world.way_mtu(node, outer.destination, way.found, way.exit, outer.size)
     _tell_inner(world, node, link, outer, mtu - kind.overhead)
     journey.add(SendOuter(visit, outer, way.exit.device, way.exit.via or outer.destination, mtu))
 

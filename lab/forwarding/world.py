@@ -57,6 +57,13 @@ class World:
             return otherwise
         return min(otherwise, self.memory.path_mtu.get((node.name, int(destination), *_kept_with(route, way)), otherwise))
 
+    def way_mtu(self, node: Node, destination: Address, route: Route | None, way: Exit, size: int) -> int:
+        """Return the MTU of a way for a packet of a size: that of its route, or what was learned since where that is less (`ipv4_mtu`).
+
+        Raises Undecided as `route_mtu` does.
+        """
+        return self.path_mtu(node, destination, route, way, self.route_mtu(node, route, way.device, size))
+
     def demand_known_mtu(self, packet: Packet) -> None:
         """Raise Undecided for a packet that may meet a path MTU which a conversation the model could not follow has left."""
         if min(packet.size, self.memory.undecided.get(int(packet.destination), 0)) > LEAST_PATH_MTU:
@@ -129,8 +136,7 @@ class World:
     def _mtu(self, node: Node, answer: Lookup, destination: Address, size: int) -> int:
         if answer.error is not None or not answer.exits:
             return ANY_SIZE
-        way, route = answer.exits[0], answer.route
-        return self.path_mtu(node, destination, route, way, self.route_mtu(node, route, way.device, size))
+        return self.way_mtu(node, destination, answer.route, answer.exits[0], size)
 
 
 def _kept_with(route: Route | None, way: Exit) -> tuple[int, Exit]:
